@@ -1,0 +1,68 @@
+# Needs Python 3.11 or newer and make, nothing else; everything is installed into .venv by pip.
+#   make PYTHON=python3.12 test        another interpreter
+#   make THREADS=1 bench               another number of threads
+PYTHON ?= python3
+BIN := .venv/bin
+
+RECENT = $(shell { $(PYTHON) -c "import sys; print('yes' * (sys.version_info >= (3, 11)))"; } 2>/dev/null)
+VERSION = $(shell { $(PYTHON) -c "import platform; print(platform.python_version())"; } 2>/dev/null)
+TOO_OLD = numclip needs Python 3.11 or newer, and $(PYTHON) is $(or $(VERSION),not there): \
+	name another one, as in make PYTHON=python3.12
+
+.PHONY: help demo test lint format bench bench-quick docs clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
+
+demo: .venv/.demo  ## train a small character model on real text, clipping its gradients
+	$(BIN)/python examples/char_rnn.py
+
+test: .venv/.dev  ## run all tests
+	$(BIN)/python -m pytest
+
+lint: .venv/.dev  ## check style, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.dev  ## put the sources into the form that lint wants
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# Every library in the comparison gets the same number of threads: all cores it may use, unless told otherwise.
+THREADS ?= $$($(BIN)/python -c "import numba; print(numba.config.NUMBA_NUM_THREADS)")
+BENCHMARK = threads=$(THREADS); \
+	OPENBLAS_NUM_THREADS=$$threads OMP_NUM_THREADS=$$threads NUMBA_NUM_THREADS=$$threads \
+	$(BIN)/python -m pytest benchmarks/bench_clip.py --benchmark-quiet
+
+bench: .venv/.dev  ## compare the speed on all workloads and write the table into the README
+	@mkdir -p benchmarks/results
+	$(BENCHMARK) --benchmark-json=benchmarks/results/clip.json
+	$(BIN)/python benchmarks/report.py benchmarks/results/clip.json --readme README.md \
+		--picture benchmarks/results/ratios.png
+
+bench-quick: .venv/.dev  ## compare the speed on the small workloads, about two minutes
+	@mkdir -p build
+	$(BENCHMARK) -m "not long" --benchmark-max-time=0.25 --benchmark-json=build/bench-quick.json
+	$(BIN)/python benchmarks/report.py build/bench-quick.json --picture build/bench-quick.png
+
+docs: .venv/.dev  ## write the API pages to build/docs
+	$(BIN)/pdoc --docformat numpy --output-directory build/docs numclip
+
+clean:  ## remove everything that make has made
+	rm -rf .venv build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Stamps: set up once, and again when pyproject.toml has changed.
+.venv/.created:
+	$(if $(RECENT),,$(error $(TOO_OLD)))
+	$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/.demo: pyproject.toml | .venv/.created
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[examples]"
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/.created
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@ .venv/.demo

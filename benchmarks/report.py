@@ -1,0 +1,173 @@
+"""Tables and a picture from the results of bench_clip.py.
+
+Prints a table for every case. With ``--readme`` writes those of SHOWN, with machine, versions and date,
+between the marker lines of that file; with ``--picture`` draws the ratios of DRAWN.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
+
+# Of these the table gives times, of all others how many times as long as the first of these they take.
+OWN = ("numclip", "Clipper")
+SHOWN = (
+    ("in place, clipped", "alone"),
+    ("in place, clipped", "after a matmul"),
+    ("in place, not clipped", "alone"),
+    ("fresh, clipped", "alone"),
+)
+DRAWN = SHOWN[:2]
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path, help="JSON file of pytest-benchmark")
+    parser.add_argument("--readme", type=Path, help="Markdown file with the marker lines")
+    parser.add_argument("--picture", type=Path, help="picture to draw")
+    options = parser.parse_args()
+
+    results = json.loads(options.results.read_text(encoding="utf-8"))
+    medians, sizes = collect(results["benchmarks"])
+    tables = {situation: table(rows, sizes) for situation, rows in medians.items()}
+    print("\n".join(section(situation, tables[situation]) for situation in tables))
+    print(origin(results))
+
+    if options.picture:
+        draw({situation: medians[situation] for situation in DRAWN if situation in medians}, options.picture)
+    if options.readme:
+        shown = [section(situation, tables[situation]) for situation in SHOWN if situation in tables]
+        if options.picture:
+            shown.append(f"![Ratios to numclip]({options.picture.as_posix()})\n")
+        insert("\n".join([*shown, origin(results)]), options.readme)
+
+
+def collect(benchmarks):
+    """Return {(case, when): {workload: {peer: median in s}}} and {workload: (arrays, parameters)}."""
+    medians, sizes = {}, {}
+    for benchmark in benchmarks:
+        info = benchmark["params"] | benchmark["extra_info"]
+        situation = info["case"], info["prelude"]
+        row = medians.setdefault(situation, {}).setdefault(info["workload"], {})
+        row[info["peer"]] = benchmark["stats"]["median"]
+        sizes[info["workload"]] = info["arrays"], info["parameters"]
+    return medians, sizes
+
+
+def peers_of(rows):
+    """Return all peers of a table, numclip's own first."""
+    names = dict.fromkeys(name for row in rows.values() for name in row)
+    return [name for name in OWN if name in names] + [name for name in names if name not in OWN]
+
+
+def table(rows, sizes):
+    """Return a Markdown table: a line per workload, times for numclip, ratios for its peers."""
+    peers = peers_of(rows)
+    head = ["workload", "arrays", "parameters", *peers]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    for workload, row in rows.items():
+        arrays, parameters = sizes[workload]
+        cells = [cell(peer, row) for peer in peers]
+        lines.append([workload, str(arrays), f"{parameters:,}", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(peer, row):
+    """Return a time, a ratio, or nothing where the peer was not run."""
+    if peer not in row:
+        return ""
+    if peer in OWN:
+        return duration(row[peer])
+    ratio = row[peer] / row[OWN[0]]
+    return f"{ratio:.1f}×" if ratio >= 1 else f"{ratio:.2f}×"
+
+
+def duration(seconds):
+    """Format a time with three digits and a unit."""
+    # 0.9995 rounds up to 1, and would be 1000 of the unit below.
+    if seconds >= 0.9995:
+        return f"{seconds:.3g} s"
+    if seconds >= 0.9995e-3:
+        return f"{seconds * 1e3:.3g} ms"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def section(situation, markdown):
+    """Return a table below its title."""
+    case, when = situation
+    return f"**{case[0].upper()}{case[1:]}, {when}**\n\n{markdown}\n"
+
+
+def origin(results):
+    """Say where the numbers are from."""
+    machine = results["machine_info"]
+    threads = " and ".join(f"{count} {name}" for name, count in machine["threads"].items())
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    return (
+        "Medians of float32 arrays; 2× means: takes twice as long as numclip. "
+        f"{results['datetime'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['system']}; "
+        f"{threads} threads; {versions}.\n"
+    )
+
+
+def insert(text, readme):
+    """Replace what stands between the marker lines."""
+    old = readme.read_text(encoding="utf-8")
+    before, begin, rest = old.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(
+            f"{readme}: no place for the table, it needs a line {BEGIN} and below it a line {END}"
+        )
+    readme.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def draw(medians, picture):
+    """Draw bars of the ratios, a panel per situation, a group per workload."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    figure, panels = plt.subplots(
+        len(medians),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        figsize=(10, 1 + 3 * len(medians)),
+        layout="constrained",
+    )
+    for panel, ((case, when), rows) in zip(panels[:, 0], medians.items(), strict=True):
+        peers = [name for name in peers_of(rows) if name != OWN[0]]
+        width = 0.8 / len(peers)
+        for i, peer in enumerate(peers):
+            offset = (i - (len(peers) - 1) / 2) * width
+            bars = [
+                (x + offset, row[peer] / row[OWN[0]]) for x, row in enumerate(rows.values()) if peer in row
+            ]
+            positions, ratios = zip(*bars, strict=True)
+            # Bars grow from 1, up where numclip is the faster one, down where the peer is.
+            panel.bar(positions, [ratio - 1 for ratio in ratios], width, bottom=1, label=peer)
+        panel.axhline(1, color="black", linewidth=1)
+        panel.set_yscale("log")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_minor_formatter(NullFormatter())
+        panel.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}×")
+        panel.grid(axis="y", alpha=0.3)
+        panel.set_axisbelow(True)
+        panel.set_title(f"{case}, {when}", loc="left")
+        panel.set_xticks(range(len(rows)), rows, rotation=20)
+    figure.supylabel("time / time of numclip")
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside upper right", frameon=False, ncols=4
+    )
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(picture, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

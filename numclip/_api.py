@@ -1,0 +1,119 @@
+"""The public functions: signature, documentation, and the way into the plan."""
+
+from functools import cache
+from typing import Any
+
+from numclip import _check
+
+
+@cache
+def _plan() -> Any:
+    """Return the class Plan; its module loads Numba, which `import numclip` does not."""
+    from numclip._plan import Plan
+
+    return Plan
+
+
+def clip_by_global_norm(
+    t_list: Any, clip_norm: Any, use_norm: Any = None, name: str | None = None, *, out: Any = None
+) -> tuple[list[Any], Any]:
+    """Clip a list of arrays so that the norm of all of them together is at most `clip_norm`.
+
+    Parameters
+    ----------
+    t_list : sequence of arrays
+        The arrays, of any shapes; dtypes float16, bfloat16, float32, float64, complex64 and complex128, also
+        mixed. Entries may be None, which are passed over, and `IndexedSlices`.
+    clip_norm : float
+        The largest norm that is left as it is, at least 0.
+    use_norm : float, optional
+        A norm to use in place of the computed one, and returned as it is.
+    name : str, optional
+        Accepted for TensorFlow's signature; it has no effect.
+    out : sequence of arrays, optional
+        Receives the results: an array of the same shape and dtype for each of `t_list`, None for None.
+        ``out=t_list`` clips in place. New arrays by default.
+
+    Returns
+    -------
+    list_clipped : list
+        An entry for each of `t_list`, of its dtype and shape; the entries of `out` if that is given.
+    global_norm : numpy.float32 or numpy.float64
+        The norm before clipping: a float64 if an array has 64 bits per real number, else a float32.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form. The message names the entry, and nothing has been written.
+
+    Notes
+    -----
+    With ``global_norm = sqrt(sum(abs(t)**2 for all elements t of all arrays))``::
+
+        list_clipped[i] = t_list[i] * clip_norm / max(global_norm, clip_norm)
+
+    Squares are formed and summed in float64, in an order that does not depend on the machine or the number
+    of threads. A norm that is at most `clip_norm` leaves every bit as it was; in place, nothing is written
+    then. If the norm is infinite or NaN because an element is, every result is NaN.
+
+    References
+    ----------
+    R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks",
+    ICML 2013. The signature and the contract are those of ``tf.clip_by_global_norm``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> grads = [np.array([3.0], np.float32), None, np.array([[4.0]], np.float32)]
+    >>> clipped, norm = numclip.clip_by_global_norm(grads, 1.0)
+    >>> norm
+    np.float32(5.0)
+    >>> clipped
+    [array([0.6], dtype=float32), None, array([[0.8]], dtype=float32)]
+
+    In place:
+
+    >>> _, norm = numclip.clip_by_global_norm(grads, 1.0, out=grads)
+    >>> grads[2]
+    array([[0.8]], dtype=float32)
+    """
+    limit = _check.clip_norm(clip_norm)
+    given = None if use_norm is None else _check.use_norm(use_norm)
+    plan = _plan()(t_list, ... if out is None else out)
+    norm, _ = plan.run(limit, given)
+    return plan.results, norm if use_norm is None else use_norm
+
+
+def global_norm(t_list: Any) -> Any:
+    """Return the norm of all arrays of a list together.
+
+    Parameters
+    ----------
+    t_list : sequence of arrays
+        As for `clip_by_global_norm`.
+
+    Returns
+    -------
+    numpy.float32 or numpy.float64
+        ``sqrt(sum(abs(t)**2 for all elements t of all arrays))``: a float64 if an array has 64 bits per real
+        number, else a float32. 0 for a list without elements.
+
+    Raises
+    ------
+    TypeError
+        If the list or an entry is not of this form. The message names the entry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> numclip.global_norm([np.array([3.0], np.float32), np.array([4.0], np.float32)])
+    np.float32(5.0)
+
+    A float32 square overflows here, the norm does not:
+
+    >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
+    np.float32(5e+30)
+    """
+    return _plan()(t_list).run(float("inf"))[0]

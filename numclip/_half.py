@@ -1,0 +1,103 @@
+"""float16 and bfloat16: eight at a time between their bits and float32, as LLVM instructions.
+
+Numba's CPU target has no 16-bit floats, so their bits travel as integers: uint16 carries float16, int16
+carries bfloat16. Widening is exact. Narrowing takes float64, and rounds once, to nearest even.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+
+I16 = ir.VectorType(ir.IntType(16), 8)
+I32 = ir.VectorType(ir.IntType(32), 8)
+I64 = ir.VectorType(ir.IntType(64), 8)
+F16 = ir.VectorType(ir.HalfType(), 8)
+F32 = ir.VectorType(ir.FloatType(), 8)
+F64 = ir.VectorType(ir.DoubleType(), 8)
+
+
+def splat(vector: Any, value: Any) -> Any:
+    """Return the constant vector with `value` in each lane."""
+    return ir.Constant(vector, [value] * vector.count)
+
+
+def has_half_instructions(context: Any) -> bool:
+    """Tell whether LLVM converts halves by instructions; else it would call a library that may be missing."""
+    triple, _, features = context.codegen().magic_tuple()
+    return "+f16c" in features.split(",") or triple.startswith(("aarch64", "arm64"))
+
+
+def half_to_float(context: Any, builder: Any, bits: Any) -> Any:
+    """Widen float16 bits, without arithmetic on subnormals."""
+    if has_half_instructions(context):
+        return builder.fpext(builder.bitcast(bits, F16), F32)
+    wide = builder.zext(bits, I32)
+    sign = builder.shl(builder.and_(wide, splat(I32, 0x8000)), splat(I32, 16))
+    shifted = builder.shl(builder.and_(wide, splat(I32, 0x7FFF)), splat(I32, 13))
+    normal = builder.add(shifted, splat(I32, 112 << 23))
+    special = builder.add(shifted, splat(I32, 224 << 23))
+    # For a subnormal, 2**-14 + value is exact, and so is the subtraction.
+    above = builder.bitcast(builder.add(shifted, splat(I32, 113 << 23)), F32)
+    subnormal = builder.bitcast(builder.fsub(above, splat(F32, 2.0**-14)), I32)
+    magnitude = builder.select(builder.icmp_unsigned("<", shifted, splat(I32, 1 << 23)), subnormal, normal)
+    magnitude = builder.select(builder.icmp_unsigned(">=", shifted, splat(I32, 31 << 23)), special, magnitude)
+    return builder.bitcast(builder.or_(magnitude, sign), F32)
+
+
+def bfloat_to_float(builder: Any, bits: Any) -> Any:
+    """Widen bfloat16 bits: they are the upper half of a float32."""
+    return builder.bitcast(builder.shl(builder.zext(bits, I32), splat(I32, 16)), F32)
+
+
+def round_to_odd(builder: Any, value: Any) -> Any:
+    """Narrow float64 to float32 so that rounding the result again, to 16 bits, is one exact rounding.
+
+    What is cut off sets the last bit that is kept (Boldo and Melquiond, 2008). Below float32's normal numbers
+    the conversion itself would round: float16 has nothing there, and bfloat16 does not send it here.
+    """
+    bits = builder.bitcast(value, I64)
+    cut = splat(I64, (1 << 29) - 1)
+    inexact = builder.icmp_unsigned("!=", builder.and_(bits, cut), splat(I64, 0))
+    sticky = builder.select(inexact, splat(I64, 1 << 29), splat(I64, 0))
+    kept = builder.or_(builder.and_(bits, splat(I64, ~((1 << 29) - 1))), sticky)
+    return builder.fptrunc(builder.bitcast(kept, F64), F32)
+
+
+def double_to_half(context: Any, builder: Any, value: Any) -> Any:
+    """Round float64 to float16 bits."""
+    narrow = round_to_odd(builder, value)
+    if has_half_instructions(context):
+        return builder.bitcast(builder.fptrunc(narrow, F16), I16)
+    bits = builder.bitcast(narrow, I32)
+    sign = builder.and_(builder.lshr(bits, splat(I32, 16)), splat(I32, 0x8000))
+    magnitude = builder.and_(bits, splat(I32, 0x7FFFFFFF))
+    even = builder.and_(builder.lshr(magnitude, splat(I32, 13)), splat(I32, 1))
+    rounded = builder.add(builder.add(magnitude, splat(I32, 0xFFF - (112 << 23))), even)
+    normal = builder.lshr(rounded, splat(I32, 13))
+    # The unit in the last place of 0.5 is float16's smallest subnormal: the addition rounds.
+    half = builder.fadd(builder.bitcast(magnitude, F32), splat(F32, 0.5))
+    subnormal = builder.sub(builder.bitcast(half, I32), splat(I32, 0x3F000000))
+    result = builder.select(builder.icmp_unsigned("<", magnitude, splat(I32, 113 << 23)), subnormal, normal)
+    overflow = builder.icmp_unsigned(">=", magnitude, splat(I32, 143 << 23))
+    result = builder.select(overflow, splat(I32, 0x7C00), result)
+    nan = builder.icmp_unsigned(">", magnitude, splat(I32, 255 << 23))
+    result = builder.select(nan, splat(I32, 0x7E00), result)
+    return builder.trunc(builder.or_(result, sign), I16)
+
+
+def double_to_bfloat(builder: Any, value: Any) -> Any:
+    """Round float64 to bfloat16 bits."""
+    sign = builder.and_(builder.bitcast(value, I64), splat(I64, -(1 << 63)))
+    magnitude = builder.bitcast(builder.and_(builder.bitcast(value, I64), splat(I64, (1 << 63) - 1)), F64)
+    # Below 2**-126 the grid is 2**-133, the unit in the last place of 2**-81: the addition rounds.
+    grid = splat(F64, 1.5 * 2.0**-81)
+    gridded = builder.fsub(builder.fadd(magnitude, grid), grid)
+    tiny = builder.fcmp_ordered("<", magnitude, splat(F64, 2.0**-126))
+    magnitude = builder.select(tiny, gridded, magnitude)
+    value = builder.bitcast(builder.or_(builder.bitcast(magnitude, I64), sign), F64)
+    bits = builder.bitcast(round_to_odd(builder, value), I32)
+    even = builder.and_(builder.lshr(bits, splat(I32, 16)), splat(I32, 1))
+    rounded = builder.lshr(builder.add(builder.add(bits, splat(I32, 0x7FFF)), even), splat(I32, 16))
+    quiet = builder.or_(builder.lshr(bits, splat(I32, 16)), splat(I32, 0x40))
+    nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(nan, quiet, rounded), I16)

@@ -1,0 +1,55 @@
+"""Every Numba option in one place, and a disk cache that can neither fail nor go stale."""
+
+from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+# No fast-math flag anywhere: the order of every sum is part of the contract.
+helper = numba.njit(error_model="numpy", nogil=True)
+
+
+@cache
+def package_stamp() -> str:
+    """Digest of every source of the package: Numba's own stamp sees only the file of the cached function."""
+    digest = sha256(numba.__version__.encode())
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class PackageCache(FunctionCache):
+    """Numba's disk cache, stamped with the whole package; a broken one is a miss, never an error."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, package_stamp())
+
+    def load_overload(self, signature: Any, target_context: Any) -> Any:
+        """Return the cached machine code, or None."""
+        try:
+            return super().load_overload(signature, target_context)
+        except Exception:  # a truncated or foreign file can raise anything that unpickling can
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Save the machine code if that is possible."""
+        try:
+            super().save_overload(signature, data)
+        except Exception:  # a full disk or a directory that has gone: compiled code works all the same
+            return
+
+
+def entry(function: Callable[..., Any], *, parallel: bool = False, nogil: bool = True) -> Any:
+    """Compile `function` as one that Python calls, cached on disk where a directory can be written."""
+    dispatcher = numba.njit(error_model="numpy", nogil=nogil, parallel=parallel)(function)
+    try:
+        dispatcher._cache = PackageCache(function)
+    except (RuntimeError, OSError):  # no directory can be written: the code is compiled in each process
+        return dispatcher
+    return dispatcher

@@ -1,0 +1,75 @@
+"""The compiled entry points: one machine code for each kind of array, chosen by name and never by chance.
+
+Numba's dispatcher would compile again for each layout and each read-only flag. Every array travels as a row
+of integers here, so each signature below is the only one there is, and the entry point is called directly.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from numclip import _cpu, _native
+from numclip._jit import entry
+from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+
+Kernel = Callable[..., Any]
+
+# Numba's CPU target has no 16-bit floats: their bits travel as integers.
+_CARRIER = {FLOAT32: types.float32, FLOAT64: types.float64, FLOAT16: types.uint16, BFLOAT16: types.int16}
+CARRIER = {kind: np.dtype(carrier.name) for kind, carrier in _CARRIER.items()}
+_ROWS = types.Array(types.int64, 2, "C")
+_SUMS = types.Array(types.float64, 1, "C")
+
+_pack = entry(_native.pack, nogil=False)
+_clip = entry(_cpu.clip)
+_combine = entry(_cpu.combine)
+_decide = entry(_cpu.decide)
+_square_sums = {parallel: entry(_cpu.square_sums, parallel=parallel) for parallel in (False, True)}
+_scale_all = {parallel: entry(_cpu.scale_all, parallel=parallel) for parallel in (False, True)}
+
+
+@cache
+def pack() -> Kernel:
+    """Return `_native.pack`."""
+    lists = (_native.py_list, _native.py_list)
+    return _compiled(_pack, (*lists, _ROWS, _ROWS, types.int64, types.int64))
+
+
+@cache
+def clip(kind: int) -> Kernel:
+    """Return `_cpu.clip` for one kind."""
+    return _compiled(_clip, (_ROWS, types.int64, types.DType(_CARRIER[kind]), types.float64, types.boolean))
+
+
+@cache
+def square_sums(kind: int, parallel: bool) -> Kernel:
+    """Return `_cpu.square_sums` for one kind."""
+    table = (_ROWS, types.int64, types.DType(_CARRIER[kind]))
+    return _compiled(_square_sums[parallel], (*table, types.int64, types.float64, _SUMS))
+
+
+@cache
+def scale_all(kind: int, parallel: bool) -> Kernel:
+    """Return `_cpu.scale_all` for one kind."""
+    table = (_ROWS, types.int64, types.DType(_CARRIER[kind]))
+    return _compiled(_scale_all[parallel], (*table, types.int64, types.float64, types.float64))
+
+
+@cache
+def combine() -> Kernel:
+    """Return `_cpu.combine`."""
+    return _compiled(_combine, (_SUMS,))
+
+
+@cache
+def decide() -> Kernel:
+    """Return `_cpu.decide`."""
+    return _compiled(_decide, (types.float64, types.float64, types.float64, types.boolean))
+
+
+def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Kernel:
+    kernel: Kernel = dispatcher.compile(signature)
+    return kernel

@@ -1,0 +1,102 @@
+"""Whether the targets share memory with each other or with other sources, to the byte."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Span(NamedTuple):
+    """The memory between the first and the last byte of an array."""
+
+    low: int
+    high: int
+    entry: int
+    is_target: bool
+    array: Array
+
+
+def _steps(array: Array) -> list[tuple[int, int]]:
+    return [(step, length) for step, length in zip(array.strides, array.shape, strict=True) if length > 1]
+
+
+def same_elements(array: Array, other: Array) -> bool:
+    """Tell whether two arrays of one shape are views of the same elements, each at the same place."""
+    same_start = array.ctypes.data == other.ctypes.data
+    return same_start and array.dtype == other.dtype and _steps(array) == _steps(other)
+
+
+def _identity(array: Array) -> tuple[Any, ...]:
+    """Return what is equal for views of the same elements, whatever the order of their axes."""
+    return (array.ctypes.data, array.dtype, tuple(sorted(_steps(array))))
+
+
+def check(sources: Iterable[Array | None], targets: Iterable[Array | None]) -> None:
+    """Raise for a target that shares a byte with another entry; the same array twice in place is allowed.
+
+    Linear in the memory that the overlapping spans cover, so that many interleaved columns of one matrix
+    are no more expensive than the matrix: each is painted onto a map of the bytes.
+    """
+    spans, seen = [], set()
+    for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        if source is None or target is None or source.size == 0:
+            continue
+        if same_elements(source, target):
+            if _identity(target) in seen:
+                continue
+            seen.add(_identity(target))
+        else:
+            spans.append(Span(*byte_bounds(source), index, False, source))
+        spans.append(Span(*byte_bounds(target), index, True, target))
+    for cluster in _clusters(sorted(spans, key=lambda span: span.low)):
+        if any(span.is_target for span in cluster) and len(cluster) > 1:
+            _paint(cluster)
+
+
+def _clusters(spans: list[Span]) -> Iterable[list[Span]]:
+    """Group spans, sorted by address, that overlap in a chain."""
+    cluster: list[Span] = []
+    end = 0
+    for span in spans:
+        if span.low >= end:
+            if cluster:
+                yield cluster
+            cluster = []
+        cluster.append(span)
+        end = max(end, span.high)
+    if cluster:
+        yield cluster
+
+
+def _paint(cluster: list[Span]) -> None:
+    """Mark the bytes of the targets of one cluster, and raise where a byte is marked already."""
+    low = cluster[0].low
+    painted = np.zeros(max(span.high for span in cluster) - low, np.uint8)
+    targets = sorted((span for span in cluster if span.is_target), key=lambda span: span.entry)
+    done: list[Span] = []
+    for span in targets:
+        marks = _bytes_of(painted, span.array, low)
+        if marks.any():
+            other = _partner(span, done)
+            raise ValueError(f"out[{other.entry}] and out[{span.entry}] overlap in memory")
+        marks[...] = 1
+        done.append(span)
+    for span in cluster:
+        if not span.is_target and _bytes_of(painted, span.array, low).any():
+            other = _partner(span, targets)
+            raise ValueError(f"out[{other.entry}] overlaps t_list[{span.entry}] in memory")
+
+
+def _bytes_of(painted: Array, array: Array, low: int) -> Array:
+    """Return the marks of the bytes of an array, as a strided view."""
+    offset = array.ctypes.data - low
+    shape, strides = (*array.shape, array.itemsize), (*array.strides, 1)
+    return np.ndarray(shape, np.uint8, painted, offset, strides)
+
+
+def _partner(span: Span, others: list[Span]) -> Span:
+    return next(other for other in others if np.shares_memory(other.array, span.array))

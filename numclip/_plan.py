@@ -1,0 +1,124 @@
+"""A list, checked and packed: what every call does first, and what can then be run again and again."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numclip import _check, _kernels, _known, _overlap, _threads
+from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
+from numclip._prepare import prepare
+from numclip._table import COLUMNS, FLOAT64, ITEM_SIZE
+
+Array = NDArray[Any]
+
+_ALL_KINDS = range(1, len(ITEM_SIZE))
+
+
+class Plan:
+    """The packed form of a list, and of the arrays that receive the results.
+
+    `out` is None for a plan that only takes the norm, ``...`` for new arrays, else the caller's targets.
+    """
+
+    __slots__ = (
+        "_kinds",
+        "_loads",
+        "_rows",
+        "_single",
+        "_sources",
+        "_stores",
+        "_targets",
+        "_total",
+        "results",
+    )
+
+    def __init__(self, t_list: Any, out: Any = None) -> None:
+        sources = _check.sequence(t_list, "t_list")
+        if out is None:
+            mode, targets = NO_TARGETS, sources
+        elif out is ...:
+            mode = NEW_TARGETS
+            targets = [np.empty_like(entry) if type(entry) is np.ndarray else None for entry in sources]
+        else:
+            mode = GIVEN_TARGETS
+            targets = sources if out is t_list else _check.sequence(out, "out")
+            if len(targets) != len(sources):
+                raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
+        # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
+        self._sources, self._targets, self.results = sources, targets, targets
+        self._loads: list[tuple[Array, Array]] = []
+        self._stores: list[tuple[Array, Array, bool]] = []
+        self._rows = np.empty((len(sources), COLUMNS), np.int64)
+        done = self._pack(0, mode)
+        if done < len(sources):
+            self._prepare(done, mode)
+        self._single = not self._kinds & 1 << FLOAT64
+
+    def _pack(self, start: int, mode: int) -> int:
+        """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
+        done: int
+        done, self._kinds, self._total, overlap = _kernels.pack()(
+            self._sources, self._targets, _known.table(), self._rows, start, mode
+        )
+        if overlap:
+            _overlap.check(self._sources, self._targets)
+        return done
+
+    def _prepare(self, done: int, mode: int) -> None:
+        """Replace the entries that are not plain by flat arrays that are, and pack those."""
+        sources, targets = self._sources.copy(), self._targets.copy()
+        self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
+        while done < len(sources):
+            target = ... if mode == NO_TARGETS else targets[done]
+            plain = prepare(sources[done], target, done, new=mode == NEW_TARGETS)
+            sources[done], targets[done] = plain.source, plain.target
+            self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
+            self.results[done] = plain.result
+            self._loads += plain.loads
+            self._stores += plain.stores
+            stopped, done = done, self._pack(done, mode)
+            if done == stopped:
+                raise RuntimeError(f"t_list[{done}] could not be packed")
+        if self._stores and mode == GIVEN_TARGETS:
+            _overlap.check(sources, targets)
+
+    def run(self, clip_norm: float, use_norm: float | None = None) -> tuple[Any, float]:
+        """Clip, and return (norm, factor)."""
+        for buffer, array in self._loads:
+            np.copyto(buffer, array)
+        kinds, blocks = self._kinds, _threads.blocks(self._total)
+        if use_norm is None and blocks == 1 and kinds.bit_count() == 1:
+            kind = kinds.bit_length() - 1
+            norm, factor = _kernels.clip(kind)(
+                self._rows, kind, _kernels.CARRIER[kind], clip_norm, self._single
+            )
+        else:
+            root, unit = self._root(blocks) if use_norm is None else (use_norm, 1.0)
+            single = self._single and use_norm is None
+            norm, factor, step = _kernels.decide()(root, unit, clip_norm, single)
+            for kind in self._each_kind():
+                scale_all = _kernels.scale_all(kind, blocks > 1)
+                scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
+        for target, buffer, in_place in self._stores:
+            if not (in_place and factor == 1.0):
+                np.copyto(target, buffer)
+        return (np.float32 if self._single else np.float64)(norm), factor
+
+    def _root(self, blocks: int) -> tuple[float, float]:
+        """Return (root, unit): the norm is root / unit."""
+        root, unit = self._root_of(blocks, 1.0)
+        if unit == 1.0:
+            return root, unit
+        return self._root_of(blocks, unit)[0], unit
+
+    def _root_of(self, blocks: int, unit: float) -> tuple[float, float]:
+        sums = np.zeros(len(self._rows))
+        for kind in self._each_kind():
+            square_sums = _kernels.square_sums(kind, blocks > 1)
+            square_sums(self._rows, kind, _kernels.CARRIER[kind], blocks, unit, sums)
+        root_and_unit: tuple[float, float] = _kernels.combine()(sums)
+        return root_and_unit
+
+    def _each_kind(self) -> list[int]:
+        return [kind for kind in _ALL_KINDS if self._kinds >> kind & 1]

@@ -1,0 +1,67 @@
+"""Entries that the native walk does not take as they are, brought into the form that it does."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numclip import _check, _layout, _overlap
+from numclip._known import native
+from numclip._slices import IndexedSlices
+
+Array = NDArray[Any]
+
+
+class Prepared(NamedTuple):
+    """One entry as flat, plain arrays, with what is to be copied before and after the kernels."""
+
+    source: Array
+    target: Array | None
+    flat_source: Array
+    flat_target: Array | None
+    result: Any
+    loads: list[tuple[Array, Array]]
+    stores: list[tuple[Array, Array, bool]]
+
+
+def prepare(entry: Any, target_entry: Any, index: int, new: bool) -> Prepared:
+    """Check an entry and its target, raising for what is wrong, and flatten both.
+
+    `new` asks for a new target; else a target of ``...`` stands for none.
+    """
+    name, target_name = f"t_list[{index}]", f"out[{index}]"
+    given = not new and target_entry is not ...
+    if given:
+        _check.counterpart(target_entry, entry, target_name, name)
+    sparse = entry if isinstance(entry, IndexedSlices) else None
+    if sparse is not None:
+        name, target_name = f"{name}.values", f"{target_name}.values"
+    source = _check.source(entry if sparse is None else sparse.values, name)
+    target, result = None, target_entry
+    if new:
+        target = np.empty_like(source)
+        result = target if sparse is None else IndexedSlices(target, sparse.indices, sparse.dense_shape)
+    elif given:
+        written = target_entry if sparse is None else target_entry.values
+        target = _check.target(written, source, target_name, name)
+    return _flatten(source, target, result)
+
+
+def _flatten(source: Array, target: Array | None, result: Any) -> Prepared:
+    axes = _layout.dense_axes(source)
+    flat = _layout.flat_view(source, axes)
+    loads, stores = [], []
+    if flat is None:
+        ordered = source.transpose(axes)
+        buffer = np.empty(ordered.shape, native(source.dtype))
+        flat = buffer.reshape(-1)
+        loads.append((buffer, ordered))
+    flat_target = None
+    if target is not None:
+        flat_target = _layout.flat_view(target, axes)
+        if flat_target is None:
+            flat_target = flat if loads else np.empty_like(flat)
+            ordered = target.transpose(axes)
+            in_place = _overlap.same_elements(source, target)
+            stores.append((ordered, flat_target.reshape(ordered.shape), in_place))
+    return Prepared(source, target, flat, flat_target, result, loads, stores)

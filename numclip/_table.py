@@ -1,0 +1,10 @@
+"""The packed form of a list: one row of integers per entry, in the order of the list."""
+
+# The columns of a row. The length counts real numbers, so a complex element counts twice. A target of 0 means
+# that nothing is to be written, a source equal to the target that the entry is clipped in place.
+SOURCE, TARGET, LENGTH, KIND = range(4)
+COLUMNS = 4
+
+# What a row holds. Complex arrays are pairs of real numbers.
+NOTHING, FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = range(5)
+ITEM_SIZE = (0, 4, 8, 2, 2)
