@@ -27,16 +27,18 @@ VOCABULARY_SIZE = 100
 SAMPLE_LENGTH = 800
 PLACEHOLDER = "\N{REPLACEMENT CHARACTER}"
 # Single files in every Python since 3.11; together 1.8 million characters.
-MODULES = """argparse ast dataclasses difflib doctest enum functools inspect ipaddress mailbox optparse os pdb pickle
-pydoc random shutil socket ssl statistics subprocess tarfile threading traceback typing""".split()
+MODULES = """
+argparse ast dataclasses difflib doctest enum functools inspect ipaddress mailbox optparse os pdb
+pickle pydoc random shutil socket ssl statistics subprocess tarfile threading traceback typing
+"""
 
 
 class CharRNN:
     """A tanh recurrent layer with a softmax over the next character.
 
     ``h[t] = tanh(Wxh[x[t]] + h[t-1] @ Whh + bh)`` and ``p[t] = softmax(h[t] @ Why + by)``: each row of
-    `Wxh` is a character. `parameters` and `gradients` are lists of Wxh, Whh, Why, bh, by in this order, and every
-    call writes into the same gradients.
+    `Wxh` is a character. `parameters` and `gradients` are lists in the order Wxh, Whh, Why, bh, by, and
+    every call writes into the same gradients.
     """
 
     def __init__(self, vocab_size, hidden_size, rng, dtype=np.float32):
@@ -112,9 +114,9 @@ def read_text(path):
     """Read `path`, or the standard library where it is None; ValueError says in one line what is wrong."""
     if path is None:
         root = Path(sysconfig.get_path("stdlib"))
-        sources = (root / f"{module}.py" for module in MODULES)
+        sources = (root / f"{module}.py" for module in MODULES.split())
         text = "".join(source.read_text("utf-8") for source in sources if source.is_file())
-        path = root
+        path = f"the standard library in {root}"
     else:
         try:
             text = path.read_text("utf-8-sig")
@@ -141,7 +143,7 @@ def encode(text):
 
 
 def batches(indices):
-    """Read BATCH_SIZE parts of the text side by side, so that the hidden state carries over, again and again."""
+    """Read BATCH_SIZE parts of the text side by side, endlessly; the hidden state carries over."""
     streams = indices[: len(indices) // BATCH_SIZE * BATCH_SIZE].reshape(BATCH_SIZE, -1).T
     starts = range(0, len(streams) - SEQUENCE_LENGTH, SEQUENCE_LENGTH)
     for start in itertools.cycle(starts):
@@ -149,10 +151,11 @@ def batches(indices):
         yield streams[start:stop], streams[start + 1 : stop + 1]
 
 
-def train(model, indices, steps, clip, clip_norm, learning_rate=LEARNING_RATE):
+def train(model, indices, steps, clip, clip_norm, fate="clipped", learning_rate=LEARNING_RATE):
     """Train by SGD with momentum; `clip` is given the gradients, may change them, and returns their norm.
 
     Returns the loss and the norm of every step. Where training diverges, the last norm is not finite.
+    `fate` is for the progress bar: what `clip` does to gradients with a norm above `clip_norm`.
     """
     velocities = [np.zeros_like(parameter) for parameter in model.parameters]
     hidden = model.initial_hidden(BATCH_SIZE)
@@ -171,26 +174,22 @@ def train(model, indices, steps, clip, clip_norm, learning_rate=LEARNING_RATE):
             for parameter, gradient, velocity in zip(model.parameters, gradients, velocities, strict=True):
                 velocity[:] = MOMENTUM * velocity - rate * gradient
                 parameter[:] += velocity
-            share = f"{above / (step + 1):.0%} above {clip_norm:g}"
+            share = f"{above / (step + 1):.0%} {fate}"
             bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.3f}, norm {norm:.2f}, {share}", refresh=False)
             bar.update()
     return np.array(losses), np.array(norms)
 
 
-def draw(path, losses, norms, clip_norm, clipped):
+def draw(path, losses, norms, clip_norm, fate):
     """Draw the norms with their threshold, and the losses below them."""
     steps = np.arange(1, len(norms) + 1)
     above = norms > clip_norm
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     top, bottom = figure.subplots(2, 1, sharex=True)
-    fate = "scaled down to the threshold" if clipped else "above the threshold, not clipped"
-    for chosen, color, label in ((~above, "tab:blue", "left as it is"), (above, "tab:red", fate)):
+    for chosen, color, label in ((~above, "tab:blue", "below"), (above, "tab:red", fate)):
         top.semilogy(steps[chosen], norms[chosen], ".", markersize=2, color=color, label=label)
     top.axhline(clip_norm, color="black", linewidth=1, linestyle="--", label=f"threshold {clip_norm:g}")
-    top.set(
-        ylabel="global norm before clipping",
-        title=f"Gradient norm: {above.mean():.0%} of steps above threshold",
-    )
+    top.set(ylabel="global norm before clipping", title=f"Gradient norm: {above.mean():.0%} of steps {fate}")
     width = min(100, len(losses))
     smooth = np.convolve(losses, np.full(width, 1 / width), "valid")
     bottom.plot(steps, losses, color="tab:gray", linewidth=0.5, alpha=0.6, label="one step")
@@ -203,16 +202,10 @@ def draw(path, losses, norms, clip_norm, clipped):
 
 def main():
     """Train, write a sample, draw the picture; returns the exit code: 1 where training diverged."""
-    parser = argparse.ArgumentParser(
-        description="Train a character-level RNN with gradient clipping in NumPy."
-    )
-    parser.add_argument(
-        "--text", type=Path, help="UTF-8 text to learn (default: the Python standard library)"
-    )
+    parser = argparse.ArgumentParser(description="Train a character-level RNN, clipping its gradients.")
+    parser.add_argument("--text", type=Path, help="UTF-8 text (default: the Python standard library)")
     parser.add_argument("--clip-norm", type=float, default=0.8, help="threshold (default: %(default)s)")
-    parser.add_argument(
-        "--no-clip", action="store_true", help="compute the norm, but leave the gradients alone"
-    )
+    parser.add_argument("--no-clip", action="store_true", help="only compute the norm of the gradients")
     parser.add_argument("--steps", type=int, default=5000, help="training steps (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and sample (default: %(default)s)")
     parser.add_argument("--output", type=Path, default="char_rnn.png", help="picture (default: %(default)s)")
@@ -232,22 +225,20 @@ def main():
         _, norm = numclip.clip_by_global_norm(gradients, args.clip_norm, out=gradients)
         return norm
 
+    fate = f"above {args.clip_norm:g}, not clipped" if args.no_clip else "clipped"
     indices, vocabulary = encode(text)
     rng = np.random.default_rng(args.seed)
     model = CharRNN(len(vocabulary), HIDDEN_SIZE, rng)
-    losses, norms = train(model, indices, args.steps, clip, args.clip_norm)
-    draw(args.output, losses, norms, args.clip_norm, clipped=not args.no_clip)
-    share = np.mean(norms > args.clip_norm)
-    print(f"{len(norms)} steps, {share:.0%} of them with a norm above {args.clip_norm:g}; see {args.output}")
+    losses, norms = train(model, indices, args.steps, clip, args.clip_norm, fate)
+    draw(args.output, losses, norms, args.clip_norm, fate)
+    print(f"{len(norms)} steps, {np.mean(norms > args.clip_norm):.0%} of them {fate}: see {args.output}")
     if not np.isfinite(norms[-1]):
         print(f"Training diverged: the last norm is {norms[-1]}.")
         return 1
-    print(
-        f"Loss in the last steps: {np.mean(losses[-100:]):.3f} nats per character. What the network writes:\n"
-    )
+    print(f"Loss of the last 100 steps: {np.mean(losses[-100:]):.3f} nats per character. A sample:\n")
+    sample = "".join(vocabulary[index] for index in model.sample(indices[0], SAMPLE_LENGTH, rng))
     # A terminal that cannot show a character of the text gets a question mark.
-    sys.stdout.reconfigure(errors="replace")
-    print("".join(vocabulary[index] for index in model.sample(indices[0], SAMPLE_LENGTH, rng)))
+    print(sample.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
     return 0
 
 

@@ -1,8 +1,9 @@
 """Gradient clipping by global norm for NumPy arrays."""
 
 from numclip._api import clip_by_global_norm, global_norm
+from numclip._clipper import Clipper
 from numclip._slices import IndexedSlices
 from numclip._threads import set_num_threads
 
-__all__ = ["IndexedSlices", "clip_by_global_norm", "global_norm", "set_num_threads"]
+__all__ = ["Clipper", "IndexedSlices", "clip_by_global_norm", "global_norm", "set_num_threads"]
 __version__ = "0.1.0"

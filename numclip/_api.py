@@ -7,11 +7,15 @@ from numclip import _check
 
 
 @cache
-def _plan() -> Any:
-    """Return the class Plan; its module loads Numba, which `import numclip` does not."""
+def _plan_class() -> Any:
     from numclip._plan import Plan
 
     return Plan
+
+
+def new_plan(t_list: Any, out: Any = None) -> Any:
+    """Return the plan of a list; the first call loads Numba, which `import numclip` does not."""
+    return _plan_class()(t_list, out)
 
 
 def clip_by_global_norm(
@@ -80,7 +84,7 @@ def clip_by_global_norm(
     """
     limit = _check.clip_norm(clip_norm)
     given = None if use_norm is None else _check.use_norm(use_norm)
-    plan = _plan()(t_list, ... if out is None else out)
+    plan = new_plan(t_list, ... if out is None else out)
     norm, _ = plan.run(limit, given)
     return plan.results, norm if use_norm is None else use_norm
 
@@ -116,4 +120,4 @@ def global_norm(t_list: Any) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    return _plan()(t_list).run(float("inf"))[0]
+    return new_plan(t_list).run(float("inf"))[0]

@@ -1,6 +1,7 @@
 """Every Numba option in one place, and a disk cache that can neither fail nor go stale."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -24,11 +25,19 @@ def package_stamp() -> str:
 
 
 class PackageCache(FunctionCache):
-    """Numba's disk cache, stamped with the whole package; a broken one is a miss, never an error."""
+    """Numba's disk cache, keyed by the whole package and all options; a broken one is a miss, never an error.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    Numba's own key leaves the options out: the parallel twin of a function would be handed the serial one.
+    """
+
+    def __init__(self, function: Callable[..., Any], **options: bool) -> None:
+        self._options = tuple(sorted(options.items()))
         super().__init__(function)
         self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, package_stamp())
+
+    def _index_key(self, signature: Any, codegen: Any) -> Any:
+        settings = (numba.config.BOUNDSCHECK, numba.config.OPT, numba.config.DEBUGINFO_DEFAULT)
+        return (*super()._index_key(signature, codegen), self._options, settings)
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the cached machine code, or None."""
@@ -48,8 +57,7 @@ class PackageCache(FunctionCache):
 def entry(function: Callable[..., Any], *, parallel: bool = False, nogil: bool = True) -> Any:
     """Compile `function` as one that Python calls, cached on disk where a directory can be written."""
     dispatcher = numba.njit(error_model="numpy", nogil=nogil, parallel=parallel)(function)
-    try:
-        dispatcher._cache = PackageCache(function)
-    except (RuntimeError, OSError):  # no directory can be written: the code is compiled in each process
-        return dispatcher
+    # Where no directory can be written, each process compiles for itself.
+    with suppress(RuntimeError, OSError):
+        dispatcher._cache = PackageCache(function, parallel=parallel, nogil=nogil)
     return dispatcher

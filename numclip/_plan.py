@@ -83,6 +83,11 @@ class Plan:
         if self._stores and mode == GIVEN_TARGETS:
             _overlap.check(sources, targets)
 
+    def arrays(self) -> list[Array]:
+        """Return every array whose memory the plan reads or writes."""
+        staged = [array for load in self._loads for array in load] + [store[0] for store in self._stores]
+        return [array for array in (*self._sources, *self._targets, *staged) if array is not None]
+
     def run(self, clip_norm: float, use_norm: float | None = None) -> tuple[Any, float]:
         """Clip, and return (norm, factor)."""
         for buffer, array in self._loads:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from oracle import as_reals, base_array
 
-from numclip import IndexedSlices
+from numclip import IndexedSlices, clip_by_global_norm, global_norm
 
 DTYPES = [np.dtype(t) for t in ("f4", "f8", "f2", ml_dtypes.bfloat16, "c8", "c16")]
 POISON = float("nan")  # fills the memory between the elements: it shows if it is ever read
@@ -131,6 +131,11 @@ def random_array(rng, dtype, shape=(), exponents=(0, 0)):
     return flat.astype(dtype).reshape(shape)
 
 
+def three_and_four(dtype=np.float32):
+    """A list whose norm is 5."""
+    return [np.array([3.0, 0.0], dtype), np.array([[4.0]], dtype)]
+
+
 def ragged_list(rng, dtypes=DTYPES, shapes=((3, 5), (), (4097,), (2, 3, 4), (0, 2), (7,))):
     """One array of every shape for every dtype."""
     return [random_array(rng, dtype, shape) for dtype in dtypes for shape in shapes]
@@ -167,12 +172,23 @@ def ragged_lists(dtypes=DTYPES, layouts=LAYOUTS):
 
 def clip_norms(norm):
     """Thresholds far from a norm, close to it, and at it."""
-    near = norm if np.isfinite(norm) else 1.0
+    near = float(norm) if np.isfinite(norm) else 1.0
     factors = [0.0, 1e-9, 0.01, 0.37, 1 - 1e-7, 1.0, 1 + 1e-7, 1.5]
     return st.sampled_from([near * by for by in factors] + [1.0, 1e300, float("inf")])
 
 
 # --- assertions ---------------------------------------------------------------------------------------------
+
+
+both_functions = pytest.mark.parametrize(
+    "function", [global_norm, lambda t_list: clip_by_global_norm(t_list, 1.0)], ids=["norm", "clip"]
+)
+
+
+def memory(entries):
+    """The arrays behind the entries, without the empty ones."""
+    arrays = [getattr(entry, "values", entry) for entry in entries if entry is not None]
+    return [array for array in arrays if array.size]
 
 
 def content(entry):

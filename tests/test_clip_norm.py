@@ -11,16 +11,13 @@ from arrays import (
     raises_unwritten,
     random_array,
     starts_with,
+    three_and_four,
 )
 from oracle import as_reals, ordered_clip
 
 from numclip import clip_by_global_norm
 
 BFLOAT16, INF = ml_dtypes.bfloat16, float("inf")
-
-
-def three_and_four(dtype=np.float32):
-    return [np.array([3.0, 0.0], dtype), np.array([[4.0]], dtype)]
 
 
 @pytest.mark.parametrize("clip_norm", [1e-30, 0.3, 1.0, 17.0])

@@ -11,6 +11,7 @@ from arrays import (
     assert_result,
     assert_same_bits,
     assert_same_norm,
+    both_functions,
     content,
     ragged_list,
     random_array,
@@ -23,7 +24,6 @@ from numclip import IndexedSlices, clip_by_global_norm, global_norm
 
 SHAPES = [(), (1,), (33,), (5, 7), (3, 1, 4), (65, 70), (2, 3, 4, 5), (0,), (4, 0, 2)]
 ONE = np.array([1.0], np.float32)
-FUNCTIONS = [global_norm, lambda t_list: clip_by_global_norm(t_list, 1.0)]
 
 
 def assert_as_the_oracle(t_list, clip_norm):
@@ -201,7 +201,7 @@ if np.dtype(np.longdouble) != np.float64:
     REFUSED += [(np.ones(2, t), str(np.dtype(t))) for t in (np.longdouble, np.clongdouble)]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=["norm", "clip"])
+@both_functions
 @pytest.mark.parametrize(("entry", "dtype"), REFUSED, ids=[f"{type(e).__name__} {d}" for e, d in REFUSED])
 def test_other_dtypes_are_refused_by_index_and_dtype(function, entry, dtype):
     message = f"t_list[3] has dtype {dtype}, expected a floating or complex dtype"
@@ -209,14 +209,14 @@ def test_other_dtypes_are_refused_by_index_and_dtype(function, entry, dtype):
         function([ONE, None, ONE, entry, ONE])
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=["norm", "clip"])
+@both_functions
 def test_slices_of_other_dtypes_are_refused(function):
     message = "t_list[3].values has dtype int32, expected a floating or complex dtype"
     with pytest.raises(TypeError, match=starts_with(message)):
         function([ONE, None, ONE, slices_of(np.array([1, 2], np.int32))])
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=["norm", "clip"])
+@both_functions
 def test_a_ragged_nested_list_is_refused_by_index(function):
     with pytest.raises((TypeError, ValueError), match=starts_with("t_list[1]")):
         function([ONE, [[1.0], [2.0, 3.0]]])
@@ -231,14 +231,14 @@ MASKED = [
 ]
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=["norm", "clip"])
+@both_functions
 @pytest.mark.parametrize("entry", MASKED, ids=["mask", "no mask", "0-d", "masked", "int"])
 def test_masked_arrays_are_refused(function, entry):
     with pytest.raises(TypeError, match=starts_with("t_list[3] is a masked array")):
         function([ONE, None, ONE, entry])
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=["norm", "clip"])
+@both_functions
 def test_slices_of_masked_arrays_are_refused(function):
     with pytest.raises(TypeError, match=starts_with("t_list[0].values is a masked array")):
         function([IndexedSlices(MASKED[0], np.array([0, 1]))])

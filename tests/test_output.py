@@ -15,6 +15,7 @@ from arrays import (
     assert_same_norm,
     broadcast,
     content,
+    memory,
     ragged_list,
     raises_unwritten,
     random_array,
@@ -46,12 +47,6 @@ def empty_targets(t_list):
         else:
             targets.append(None if entry is None else np.empty_like(entry))
     return targets
-
-
-def memory(entries):
-    """The arrays behind the entries, without the empty ones."""
-    arrays = [getattr(entry, "values", entry) for entry in entries if entry is not None]
-    return [array for array in arrays if array.size]
 
 
 # --- new arrays ---------------------------------------------------------------------------------------------
@@ -331,9 +326,12 @@ def test_a_target_that_overlaps_another_input_is_refused(clip_norm):
         clip_by_global_norm(t_list, clip_norm, out=[base[2:6], ramp(4), ramp(4)])
 
 
-def test_swapped_targets_are_refused():
-    first, second = ramp(4), ramp(4)
-    with raises_unwritten(ValueError, "out[0] overlaps t_list[1] in memory", first, second):
+@pytest.mark.parametrize("step", [1, -1], ids=["ascending", "descending"])
+def test_swapped_targets_are_refused(step):
+    """Both overlap; the first is named, wherever the arrays lie in memory."""
+    base = ramp(8)
+    first, second = [base[:4], base[4:]][::step]
+    with raises_unwritten(ValueError, "out[0] overlaps t_list[1] in memory", base):
         clip_by_global_norm([first, second], 1.0, out=[second, first])
 
 

@@ -10,6 +10,7 @@ from arrays import (
     assert_same_norm,
     clip_norms,
     content,
+    memory,
     ragged_lists,
     random_array,
 )
@@ -20,11 +21,6 @@ from oracle import ordered_clip, ordered_norm
 from numclip import clip_by_global_norm, global_norm
 
 data = st.data()
-
-
-def memory(entries):
-    arrays = [getattr(entry, "values", entry) for entry in entries if entry is not None]
-    return [array for array in arrays if array.size]
 
 
 @given(ragged_lists())

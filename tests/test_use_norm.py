@@ -3,17 +3,21 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from arrays import DTYPES, assert_result, assert_same_bits, ragged_list, raises_unwritten, starts_with
+from arrays import (
+    DTYPES,
+    assert_result,
+    assert_same_bits,
+    ragged_list,
+    raises_unwritten,
+    starts_with,
+    three_and_four,
+)
 from oracle import as_reals, ordered_clip
 
 from numclip import clip_by_global_norm
 
 INF, NAN = float("inf"), float("nan")
 TYPES = [float, int, np.float16, np.float32, np.float64, np.int32, ml_dtypes.bfloat16]
-
-
-def three_and_four(dtype=np.float32):
-    return [np.array([3.0, 0.0], dtype), np.array([[4.0]], dtype)]
 
 
 @pytest.mark.parametrize("clip_norm", [0.3, 7.0])

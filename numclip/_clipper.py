@@ -1,0 +1,89 @@
+"""Clipping the same arrays at every step of a training loop."""
+
+import weakref
+from typing import Any
+
+import numpy as np
+
+from numclip import _check
+from numclip._api import new_plan
+
+
+class Clipper:
+    """Clip the same arrays again and again, checked and packed only once.
+
+    Parameters
+    ----------
+    t_list : sequence of arrays
+        The arrays, as for `clip_by_global_norm`. They are kept alive, and read anew at every call.
+    clip_norm : float
+        The largest norm that is left as it is, at least 0.
+    out : sequence of arrays, optional
+        Receives the results at every call, as for `clip_by_global_norm`. By default the arrays are clipped in
+        place.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form. The message names the entry.
+
+    Notes
+    -----
+    The clipper holds the addresses of the arrays. An array is therefore not resized while a clipper holds it:
+    ``array.resize`` raises, also with ``refcheck=False``. Rebinding an entry of the list that was passed has
+    no effect on the clipper.
+
+    Several threads may each call a clipper of their own. Two calls of one clipper at the same time clip the
+    same arrays twice at once, as any two functions that write to one array do: take a lock around them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> grads = [np.zeros(2, np.float32), np.zeros((2, 3), np.float32)]
+    >>> clipper = numclip.Clipper(grads, 1.0)
+    >>> for step in range(2):
+    ...     grads[0][:] = 3.0, 4.0  # the trainer fills the same arrays at each step
+    ...     norm = clipper()
+    >>> norm, grads[0]
+    (np.float32(5.0), array([0.6, 0.8], dtype=float32))
+    >>> clipper(clip_norm=0.5)
+    np.float32(1.0)
+    """
+
+    __slots__ = ("_guards", "_limit", "_plan", "_run", "results")
+
+    def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
+        self._limit = _check.clip_norm(clip_norm)
+        self._plan = new_plan(t_list, t_list if out is None else out)
+        self._run = self._plan.run
+        self.results: list[Any] = self._plan.results
+        self._guards = [weakref.ref(owner) for array in self._plan.arrays() for owner in _owners(array)]
+
+    def __call__(self, clip_norm: Any = None, use_norm: Any = None) -> Any:
+        """Clip the arrays as they are now, and return the norm that they had.
+
+        Parameters
+        ----------
+        clip_norm : float, optional
+            In place of the one that the clipper was made with, for this call.
+        use_norm : float, optional
+            A norm to use in place of the computed one, and returned as it is.
+
+        Returns
+        -------
+        numpy.float32 or numpy.float64
+            The norm before clipping, as from `clip_by_global_norm`.
+        """
+        limit = self._limit if clip_norm is None else _check.clip_norm(clip_norm)
+        if use_norm is None:
+            return self._run(limit)[0]
+        self._run(limit, _check.use_norm(use_norm))
+        return use_norm
+
+
+def _owners(array: Any) -> Any:
+    """Yield an array and those it is a view of: NumPy resizes no array that has a weak reference."""
+    while isinstance(array, np.ndarray):
+        yield array
+        array = array.base

@@ -1,0 +1,17 @@
+"""Python in a process of its own, with the package that is being tested."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numclip
+
+ROOT = Path(numclip.__file__).parents[1]
+
+
+def run_python(*arguments, check=True, **settings):
+    """Run Python with these arguments and environment variables; return the finished process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings}
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=check)

@@ -1,0 +1,91 @@
+import ast
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from processes import run_python
+
+import numclip
+
+PACKAGE = Path(numclip.__file__).parent
+
+# Each module imports from those of lower layers only.
+LAYERS = [
+    {"_math", "_table", "_slices", "_threads", "_jit", "_half"},
+    {"_dispatch", "_known", "_simd"},
+    {"_check", "_layout", "_native", "_cpu"},
+    {"_overlap", "_kernels"},
+    {"_prepare"},
+    {"_plan"},
+    {"_api"},
+    {"_clipper"},
+    {"__init__"},
+]
+
+
+def imported(path):
+    """Yield the modules of the package that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "numclip":
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numclip."):
+            yield node.module.removeprefix("numclip.")
+
+
+def test_the_public_names():
+    assert numclip.__all__ == [
+        "Clipper",
+        "IndexedSlices",
+        "clip_by_global_norm",
+        "global_norm",
+        "set_num_threads",
+    ]
+    assert all(getattr(numclip, name).__doc__ for name in numclip.__all__)
+
+
+def test_the_version_is_that_of_the_metadata():
+    assert metadata.version("numclip") == numclip.__version__
+
+
+def test_it_is_typed():
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_every_module_has_a_layer():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == set().union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_run_downwards(path):
+    height = next(i for i, layer in enumerate(LAYERS) if path.stem in layer)
+    below = set().union(*LAYERS[:height])
+    assert set(imported(path)) <= below
+
+
+def modules_after(statement):
+    run = run_python("-c", f"{statement}\nimport sys\nprint(*sys.modules)")
+    return {name.partition(".")[0] for name in run.stdout.split()}
+
+
+def test_the_import_loads_numpy_alone():
+    unwanted = {
+        "numba",
+        "llvmlite",
+        "scipy",
+        "torch",
+        "jax",
+        "cupy",
+        "optree",
+        "ml_dtypes",
+        "matplotlib",
+        "tbb",
+    }
+    loaded = modules_after("import numclip")
+    assert "numpy" in loaded
+    assert not loaded & unwanted
+
+
+def test_a_call_loads_numba_alone():
+    loaded = modules_after("import numclip, numpy; numclip.global_norm([numpy.ones(3)])")
+    assert "numba" in loaded
+    assert not loaded & {"torch", "jax", "cupy", "optree", "ml_dtypes"}
