@@ -1,5 +1,6 @@
 """The public functions: signature, documentation, and the way into the plan."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -7,15 +8,11 @@ from numclip import _check
 
 
 @cache
-def _plan_class() -> Any:
-    from numclip._plan import Plan
+def plans() -> Any:
+    """Return the module of the plan; the first call loads Numba, which `import numclip` does not."""
+    from numclip import _plan
 
-    return Plan
-
-
-def new_plan(t_list: Any, out: Any = None) -> Any:
-    """Return the plan of a list; the first call loads Numba, which `import numclip` does not."""
-    return _plan_class()(t_list, out)
+    return _plan
 
 
 def clip_by_global_norm(
@@ -83,10 +80,14 @@ def clip_by_global_norm(
     array([[0.8]], dtype=float32)
     """
     limit = _check.clip_norm(clip_norm)
-    given = None if use_norm is None else _check.use_norm(use_norm)
-    plan = new_plan(t_list, ... if out is None else out)
-    norm, _ = plan.run(limit, given)
-    return plan.results, norm if use_norm is None else use_norm
+    if out is None:
+        out = ...
+    if use_norm is None:
+        results, norm, _ = plans().clip(t_list, out, limit)
+        return results, norm
+    plan = plans().Plan(*plans().arguments(t_list, out))
+    plan.run(limit, _check.use_norm(use_norm))
+    return plan.results, use_norm
 
 
 def global_norm(t_list: Any) -> Any:
@@ -120,4 +121,4 @@ def global_norm(t_list: Any) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    return new_plan(t_list).run(float("inf"))[0]
+    return plans().clip(t_list, None, math.inf)[1]

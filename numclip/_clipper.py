@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numclip import _check
-from numclip._api import new_plan
+from numclip._api import plans
 
 
 class Clipper:
@@ -55,7 +55,7 @@ class Clipper:
 
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
         self._limit = _check.clip_norm(clip_norm)
-        self._plan = new_plan(t_list, t_list if out is None else out)
+        self._plan = plans().Plan(*plans().arguments(t_list, t_list if out is None else out))
         self._run = self._plan.run
         self.results: list[Any] = self._plan.results
         self._guards = [weakref.ref(owner) for array in self._plan.arrays() for owner in _owners(array)]

@@ -9,11 +9,10 @@ among blocks gives the same bits.
 from typing import Any
 
 import numpy as np
-from numba import carray, prange, types
+from numba import carray, types
 from numba.extending import intrinsic
 from numba.typed import List
 
-from numclip import _math
 from numclip._jit import helper
 from numclip._simd import (
     WIDTH,
@@ -32,10 +31,6 @@ from numclip._table import KIND, LENGTH, SOURCE, TARGET
 
 CHUNK = 4096
 LANES = 4 * WIDTH
-
-rescue_unit = helper(_math.rescue_unit)
-returned_norm = helper(_math.returned_norm)
-scale_factor = helper(_math.scale_factor)
 
 
 @intrinsic
@@ -226,58 +221,3 @@ def gather(rows: Any, kind: int, first: Any, chunk_sums: Any, sums: Any) -> None
             # Most arrays are one chunk, and a slice costs more than their sum: 160 us for 2000, not 90.
             sums[i] = chunk_sums[begin] if end == begin + 1 else fold(chunk_sums[begin:end])
             item += 1
-
-
-def square_sums(rows: Any, kind: int, dtype: Any, blocks: int, unit: float, sums: Any) -> None:
-    """Set sums[i] to the sum of squares of row i, for each row of this kind."""
-    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums = np.empty(first[-1], np.float64)
-    for block in prange(blocks):
-        start, stop = bounds(block, blocks, first[-1])
-        sum_block(items, first, start, stop, unit, chunk_sums)
-    gather(rows, kind, first, chunk_sums, sums)
-
-
-def scale_all(rows: Any, kind: int, dtype: Any, blocks: int, factor: float, step: float) -> None:
-    """Write the clipped values of each row of this kind; where nothing is clipped in place, nothing."""
-    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    for block in prange(blocks):
-        start, stop = bounds(block, blocks, first[-1])
-        scale_block(items, first, start, stop, factor, step)
-
-
-def combine(sums: Any) -> tuple[float, float]:
-    """Return (root, unit) from the sums of the arrays, in the order of the list.
-
-    A unit other than 1 asks for the sums again, of elements multiplied by it.
-    """
-    total = fold(sums.copy())
-    return np.sqrt(total), rescue_unit(total)
-
-
-def decide(root: float, unit: float, clip_norm: float, single: bool) -> tuple[float, float, float]:
-    """Return (norm, factor, step)."""
-    norm = returned_norm(root, unit, single)
-    factor, step = scale_factor(root, unit, norm, clip_norm)
-    return norm, factor, step
-
-
-def clip(rows: Any, kind: int, dtype: Any, clip_norm: float, single: bool) -> tuple[float, float]:
-    """Clip a list of one kind by one thread, all in one call; return (norm, factor)."""
-    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums, sums = np.empty(first[-1], np.float64), np.zeros(len(rows), np.float64)
-    unit = 1.0
-    while True:
-        sum_block(items, first, 0, first[-1], unit, chunk_sums)
-        gather(rows, kind, first, chunk_sums, sums)
-        total = fold(sums)
-        rescue = rescue_unit(total)
-        if unit != 1.0 or rescue == 1.0:
-            break
-        unit = rescue
-        sums[:] = 0.0
-    root = np.sqrt(total)
-    norm = returned_norm(root, unit, single)
-    factor, step = scale_factor(root, unit, norm, clip_norm)
-    scale_block(items, first, 0, first[-1], factor, step)
-    return norm, factor

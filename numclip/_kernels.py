@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from numclip import _cpu, _native
+from numclip import _entries, _native
 from numclip._jit import entry
 from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
@@ -24,11 +24,12 @@ _ROWS = types.Array(types.int64, 2, "C")
 _SUMS = types.Array(types.float64, 1, "C")
 
 _pack = entry(_native.pack, nogil=False)
-_clip = entry(_cpu.clip)
-_combine = entry(_cpu.combine)
-_decide = entry(_cpu.decide)
-_square_sums = {parallel: entry(_cpu.square_sums, parallel=parallel) for parallel in (False, True)}
-_scale_all = {parallel: entry(_cpu.scale_all, parallel=parallel) for parallel in (False, True)}
+_clip_list = entry(_entries.clip_list, nogil=False)
+_clip = entry(_entries.clip)
+_combine = entry(_entries.combine)
+_decide = entry(_entries.decide)
+_square_sums = {parallel: entry(_entries.square_sums, parallel=parallel) for parallel in (False, True)}
+_scale_all = {parallel: entry(_entries.scale_all, parallel=parallel) for parallel in (False, True)}
 
 
 @cache
@@ -39,34 +40,41 @@ def pack() -> Kernel:
 
 
 @cache
+def clip_list(kind: int) -> Kernel:
+    """Return `_entries.clip_list` for one kind."""
+    table = (_native.py_list, _native.py_list, _ROWS, types.int64, types.int64, types.DType(_CARRIER[kind]))
+    return _compiled(_clip_list, (*table, types.float64, types.int64))
+
+
+@cache
 def clip(kind: int) -> Kernel:
-    """Return `_cpu.clip` for one kind."""
-    return _compiled(_clip, (_ROWS, types.int64, types.DType(_CARRIER[kind]), types.float64, types.boolean))
+    """Return `_entries.clip` for one kind."""
+    return _compiled(_clip, (_ROWS, types.int64, types.DType(_CARRIER[kind]), types.float64))
 
 
 @cache
 def square_sums(kind: int, parallel: bool) -> Kernel:
-    """Return `_cpu.square_sums` for one kind."""
+    """Return `_entries.square_sums` for one kind."""
     table = (_ROWS, types.int64, types.DType(_CARRIER[kind]))
     return _compiled(_square_sums[parallel], (*table, types.int64, types.float64, _SUMS))
 
 
 @cache
 def scale_all(kind: int, parallel: bool) -> Kernel:
-    """Return `_cpu.scale_all` for one kind."""
+    """Return `_entries.scale_all` for one kind."""
     table = (_ROWS, types.int64, types.DType(_CARRIER[kind]))
     return _compiled(_scale_all[parallel], (*table, types.int64, types.float64, types.float64))
 
 
 @cache
 def combine() -> Kernel:
-    """Return `_cpu.combine`."""
+    """Return `_entries.combine`."""
     return _compiled(_combine, (_SUMS,))
 
 
 @cache
 def decide() -> Kernel:
-    """Return `_cpu.decide`."""
+    """Return `_entries.decide`."""
     return _compiled(_decide, (types.float64, types.float64, types.float64, types.boolean))
 
 

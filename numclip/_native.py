@@ -47,7 +47,7 @@ def _unbox_list(typ: Any, obj: Any, c: Any) -> Any:
 
 
 @intrinsic
-def _size(typingctx: Any, entries: Any) -> Any:
+def py_list_size(typingctx: Any, entries: Any) -> Any:
     """Return the length of a list."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -141,7 +141,7 @@ def pack(
     Returns the number of that entry or the length of the list, a bit mask of the kinds, the number of reals,
     and whether the memory of a target may overlap that of another entry.
     """
-    size = _size(sources)
+    size = py_list_size(sources)
     for i in range(start, size):
         if not _pack_entry(_item(sources, i), _item(targets, i), known, rows[i], mode):
             return i, 0, 0, False

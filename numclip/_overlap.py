@@ -52,9 +52,12 @@ def check(sources: Iterable[Array | None], targets: Iterable[Array | None]) -> N
         else:
             spans.append(Span(*byte_bounds(source), index, False, source))
         spans.append(Span(*byte_bounds(target), index, True, target))
-    for cluster in _clusters(sorted(spans, key=lambda span: span.low)):
-        if any(span.is_target for span in cluster) and len(cluster) > 1:
-            _paint(cluster)
+    clusters = _clusters(sorted(spans, key=lambda span: span.low))
+    conflicts = [_conflict(cluster) for cluster in clusters if len(cluster) > 1]
+    for first, second in sorted(filter(None, conflicts), key=lambda pair: pair[0].entry):
+        if second.is_target:
+            raise ValueError(f"out[{first.entry}] and out[{second.entry}] overlap in memory")
+        raise ValueError(f"out[{first.entry}] overlaps t_list[{second.entry}] in memory")
 
 
 def _clusters(spans: list[Span]) -> Iterable[list[Span]]:
@@ -72,23 +75,19 @@ def _clusters(spans: list[Span]) -> Iterable[list[Span]]:
         yield cluster
 
 
-def _paint(cluster: list[Span]) -> None:
-    """Mark the bytes of the targets of one cluster, and raise where a byte is marked already."""
+def _conflict(cluster: list[Span]) -> tuple[Span, Span] | None:
+    """Mark the bytes of the targets of a cluster; return the first target that meets another entry."""
     low = cluster[0].low
     painted = np.zeros(max(span.high for span in cluster) - low, np.uint8)
-    targets = sorted((span for span in cluster if span.is_target), key=lambda span: span.entry)
-    done: list[Span] = []
-    for span in targets:
+    targets: list[Span] = []
+    for span in sorted(cluster, key=lambda span: (not span.is_target, span.entry)):
         marks = _bytes_of(painted, span.array, low)
         if marks.any():
-            other = _partner(span, done)
-            raise ValueError(f"out[{other.entry}] and out[{span.entry}] overlap in memory")
-        marks[...] = 1
-        done.append(span)
-    for span in cluster:
-        if not span.is_target and _bytes_of(painted, span.array, low).any():
-            other = _partner(span, targets)
-            raise ValueError(f"out[{other.entry}] overlaps t_list[{span.entry}] in memory")
+            return next(target for target in targets if np.shares_memory(target.array, span.array)), span
+        if span.is_target:
+            marks[...] = 1
+            targets.append(span)
+    return None
 
 
 def _bytes_of(painted: Array, array: Array, low: int) -> Array:
@@ -96,7 +95,3 @@ def _bytes_of(painted: Array, array: Array, low: int) -> Array:
     offset = array.ctypes.data - low
     shape, strides = (*array.shape, array.itemsize), (*array.strides, 1)
     return np.ndarray(shape, np.uint8, painted, offset, strides)
-
-
-def _partner(span: Span, others: list[Span]) -> Span:
-    return next(other for other in others if np.shares_memory(other.array, span.array))

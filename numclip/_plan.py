@@ -1,4 +1,4 @@
-"""A list, checked and packed: what every call does first, and what can then be run again and again."""
+"""A list, checked and packed, and run: at once, or again and again."""
 
 from typing import Any
 
@@ -8,18 +8,34 @@ from numpy.typing import NDArray
 from numclip import _check, _kernels, _known, _overlap, _threads
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
-from numclip._table import COLUMNS, FLOAT64, ITEM_SIZE
+from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
 
 Array = NDArray[Any]
 
 _ALL_KINDS = range(1, len(ITEM_SIZE))
 
 
-class Plan:
-    """The packed form of a list, and of the arrays that receive the results.
+def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
+    """Return the entries, their targets, and what the targets are.
 
-    `out` is None for a plan that only takes the norm, ``...`` for new arrays, else the caller's targets.
+    `out` is None where only the norm is wanted, ``...`` for new arrays, else the caller's targets.
     """
+    sources = _check.sequence(t_list, "t_list")
+    if out is t_list:
+        return sources, sources, GIVEN_TARGETS
+    if out is ...:
+        new = [np.empty_like(entry) if type(entry) is np.ndarray else None for entry in sources]
+        return sources, new, NEW_TARGETS
+    if out is None:
+        return sources, sources, NO_TARGETS
+    targets = _check.sequence(out, "out")
+    if len(targets) != len(sources):
+        raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
+    return sources, targets, GIVEN_TARGETS
+
+
+class Plan:
+    """The packed form of a list, and of the arrays that receive the results; made from `arguments`."""
 
     __slots__ = (
         "_kinds",
@@ -33,18 +49,7 @@ class Plan:
         "results",
     )
 
-    def __init__(self, t_list: Any, out: Any = None) -> None:
-        sources = _check.sequence(t_list, "t_list")
-        if out is None:
-            mode, targets = NO_TARGETS, sources
-        elif out is ...:
-            mode = NEW_TARGETS
-            targets = [np.empty_like(entry) if type(entry) is np.ndarray else None for entry in sources]
-        else:
-            mode = GIVEN_TARGETS
-            targets = sources if out is t_list else _check.sequence(out, "out")
-            if len(targets) != len(sources):
-                raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
+    def __init__(self, sources: list[Any], targets: list[Any], mode: int) -> None:
         # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
         self._sources, self._targets, self.results = sources, targets, targets
         self._loads: list[tuple[Array, Array]] = []
@@ -95,9 +100,7 @@ class Plan:
         kinds, blocks = self._kinds, _threads.blocks(self._total)
         if use_norm is None and blocks == 1 and kinds.bit_count() == 1:
             kind = kinds.bit_length() - 1
-            norm, factor = _kernels.clip(kind)(
-                self._rows, kind, _kernels.CARRIER[kind], clip_norm, self._single
-            )
+            norm, factor = _kernels.clip(kind)(self._rows, kind, _kernels.CARRIER[kind], clip_norm)
         else:
             root, unit = self._root(blocks) if use_norm is None else (use_norm, 1.0)
             single = self._single and use_norm is None
@@ -127,3 +130,27 @@ class Plan:
 
     def _each_kind(self) -> list[int]:
         return [kind for kind in _ALL_KINDS if self._kinds >> kind & 1]
+
+
+_NORM_TYPE = {kind: np.float64 if kind == FLOAT64 else np.float32 for kind in _ALL_KINDS}
+_kind = FLOAT32  # of the list before: most programs have lists of one kind
+
+
+def clip(t_list: Any, out: Any, clip_norm: float) -> tuple[list[Any], Any, float]:
+    """Clip once, and return (results, norm, factor)."""
+    global _kind  # noqa: PLW0603 no more than a guess, so it does not matter which thread set it
+    sources, targets, mode = arguments(t_list, out)
+    kind, most = _kind, _threads.SERIAL_ELEMENTS
+    while True:
+        kinds, norm, factor = _kernels.clip_list(kind)(
+            sources, targets, _known.table(), mode, kind, _kernels.CARRIER[kind], clip_norm, most
+        )
+        if kinds == 1 << kind:
+            return targets, _NORM_TYPE[kind](norm), factor
+        if kinds > 0 and kinds.bit_count() == 1:
+            _kind = kind = kinds.bit_length() - 1
+        elif kinds < 0 and _threads.serial_elements() > most:
+            most = _threads.serial_elements()
+        else:
+            plan = Plan(sources, targets, mode)
+            return plan.results, *plan.run(clip_norm)

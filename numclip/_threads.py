@@ -22,8 +22,8 @@ results have the same bits whatever is decided here.
 import ctypes
 import importlib
 import os
+import sys
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 SERIAL_ELEMENTS = 4_000_000
@@ -79,6 +79,8 @@ def available_cores() -> int:
 
 def _load_tbb() -> None:
     """Load TBB from where pip puts it, outside the search path of a virtual environment's interpreter."""
+    from importlib import metadata
+
     try:
         files = metadata.files("tbb") or []
     except metadata.PackageNotFoundError:
@@ -115,9 +117,21 @@ def _has_tbb() -> bool:
     return True
 
 
+@cache
+def _runs_tbb() -> bool:
+    return layer() == "tbb"
+
+
+def serial_elements() -> int:
+    """Return the most elements of a list that one thread handles."""
+    if _limit == 1 or _forked or not _runs_tbb():
+        return sys.maxsize
+    return SERIAL_ELEMENTS
+
+
 def blocks(elements: int) -> int:
     """Return the number of threads, each with a block of its own, for a list of this many elements."""
-    if elements < SERIAL_ELEMENTS or _limit == 1 or _forked or layer() != "tbb":
+    if elements <= SERIAL_ELEMENTS or elements <= serial_elements():
         return 1
     import numba
 

@@ -1,0 +1,136 @@
+"""What Python calls: functions over a packed list, each compiled for one kind of array.
+
+Those with a `prange` are compiled twice, serial and parallel, from the one source.
+"""
+
+from typing import Any
+
+import numpy as np
+from numba import prange, types
+from numba.extending import intrinsic
+
+from numclip import _math, _native
+from numclip._cpu import bounds, first_chunks, fold, gather, pairs, scale_block, sum_block
+from numclip._jit import helper
+from numclip._native import py_list_size
+from numclip._table import COLUMNS, FLOAT64
+
+# Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
+LOCKED_ELEMENTS = 1 << 16
+
+rescue_unit = helper(_math.rescue_unit)
+returned_norm = helper(_math.returned_norm)
+scale_factor = helper(_math.scale_factor)
+pack = helper(_native.pack)
+
+
+def square_sums(rows: Any, kind: int, dtype: Any, blocks: int, unit: float, sums: Any) -> None:
+    """Set sums[i] to the sum of squares of row i, for each row of this kind."""
+    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
+    chunk_sums = np.empty(first[-1], np.float64)
+    for block in prange(blocks):
+        start, stop = bounds(block, blocks, first[-1])
+        sum_block(items, first, start, stop, unit, chunk_sums)
+    gather(rows, kind, first, chunk_sums, sums)
+
+
+def scale_all(rows: Any, kind: int, dtype: Any, blocks: int, factor: float, step: float) -> None:
+    """Write the clipped values of each row of this kind; where nothing is clipped in place, nothing."""
+    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
+    for block in prange(blocks):
+        start, stop = bounds(block, blocks, first[-1])
+        scale_block(items, first, start, stop, factor, step)
+
+
+def combine(sums: Any) -> tuple[float, float]:
+    """Return (root, unit) from the sums of the arrays, in the order of the list.
+
+    A unit other than 1 asks for the sums again, of elements multiplied by it.
+    """
+    total = fold(sums.copy())
+    return np.sqrt(total), rescue_unit(total)
+
+
+def decide(root: float, unit: float, clip_norm: float, single: bool) -> tuple[float, float, float]:
+    """Return (norm, factor, step)."""
+    norm = returned_norm(root, unit, single)
+    factor, step = scale_factor(root, unit, norm, clip_norm)
+    return norm, factor, step
+
+
+@helper
+def _clip(
+    items: Any, first: Any, rows: Any, kind: int, chunk_sums: Any, sums: Any, clip_norm: float
+) -> tuple[float, float]:
+    """Clip a list of one kind by one thread, allocating nothing: an error could not be raised unlocked."""
+    unit = 1.0
+    while True:
+        sum_block(items, first, 0, first[-1], unit, chunk_sums)
+        gather(rows, kind, first, chunk_sums, sums)
+        total = fold(sums)
+        rescue = rescue_unit(total)
+        if unit != 1.0 or rescue == 1.0:
+            break
+        unit = rescue
+        sums[:] = 0.0
+    root = np.sqrt(total)
+    norm = returned_norm(root, unit, kind != FLOAT64)
+    factor, step = scale_factor(root, unit, norm, clip_norm)
+    scale_block(items, first, 0, first[-1], factor, step)
+    return norm, factor
+
+
+def clip(rows: Any, kind: int, dtype: Any, clip_norm: float) -> tuple[float, float]:
+    """Clip a packed list of one kind by one thread, all in one call; return (norm, factor)."""
+    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
+    chunk_sums, sums = np.empty(first[-1], np.float64), np.zeros(len(rows), np.float64)
+    return _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
+
+
+@intrinsic
+def _release_lock(typingctx: Any) -> Any:
+    """Let other Python threads run; return what is needed to take the interpreter's lock again."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_python_api(builder).save_thread()
+
+    return types.voidptr(), codegen
+
+
+@intrinsic
+def _take_lock(typingctx: Any, state: Any) -> Any:
+    """Take the interpreter's lock again."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        context.get_python_api(builder).restore_thread(arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.voidptr), codegen
+
+
+def clip_list(
+    sources: Any, targets: Any, known: Any, mode: int, kind: int, dtype: Any, clip_norm: float, most: int
+) -> tuple[int, float, float]:
+    """Pack and clip a list of plain arrays of one kind by one thread, all in one call.
+
+    Returns (kinds, norm, factor). It is done if `kinds` is the bit of this kind. Otherwise nothing has been
+    written, and `kinds` is what the list holds, 0 if it has entries that are not plain, or -1 if it has more
+    than `most` elements.
+    """
+    rows = np.empty((py_list_size(sources), COLUMNS), np.int64)
+    done, kinds, total, overlap = pack(sources, targets, known, rows, 0, mode)
+    if done < len(rows) or overlap:
+        return 0, 0.0, 0.0
+    if total > most:
+        return -1, 0.0, 0.0
+    if kinds != 1 << kind:
+        return kinds, 0.0, 0.0
+    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
+    chunk_sums, sums = np.empty(first[-1], np.float64), np.zeros(len(rows), np.float64)
+    if total <= LOCKED_ELEMENTS:
+        norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
+    else:
+        state = _release_lock()
+        norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
+        _take_lock(state)
+    return kinds, norm, factor
