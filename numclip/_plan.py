@@ -111,6 +111,8 @@ class Plan:
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
+        if use_norm is not None:
+            return use_norm, factor
         return (np.float32 if self._single else np.float64)(norm), factor
 
     def _root(self, blocks: int) -> tuple[float, float]:

@@ -185,20 +185,17 @@ def ordered_norm(t_list):
 
 
 def factor(root, unit, returned_norm, clip_norm):
-    """Return (factor, step): an element x becomes (x * step) * factor.
-
-    The step is 1 but where the factor would be subnormal, and so lose bits, or the norm is beyond float64.
-    """
+    """The float64 by which every element is multiplied; the norm is root / unit."""
     if not math.isfinite(root):
-        return math.nan, 1.0
+        return math.nan
     if clip_norm == 0:
-        return 0.0, 1.0
+        return 0.0
     norm = root / unit
     if float(returned_norm) <= clip_norm or norm <= clip_norm:
-        return 1.0, 1.0
+        return 1.0
     if clip_norm / norm < 2.0**-1022:
-        return clip_norm / (root * (2.0**-600 / unit)), 2.0**-600
-    return clip_norm / norm, 1.0
+        raise ValueError("the factor is subnormal or the norm infinite: accuracy is promised there, not bits")
+    return clip_norm / norm
 
 
 def to_half_once(exact, half):
@@ -211,15 +208,15 @@ def to_half_once(exact, half):
     return single.astype(half)
 
 
-def scaled(array, by, step=1.0):
+def scaled(array, by):
     """The elements times the factor, rounded as numclip promises, in C order and native byte order."""
     kind = array.dtype.type
     if by == 1:
         return native(array)
     with np.errstate(all="ignore"):
-        reals = as_reals(array) * step
+        reals = as_reals(array)
         if kind in HALVES:
-            result = to_half_once(reals * np.float64(np.float32(by)), kind)
+            result = to_half_once(reals * by, kind)
         elif is_wide(array):
             result = reals * by
         else:
@@ -231,5 +228,5 @@ def ordered_clip(t_list, clip_norm, use_norm=None):
     """What clip_by_global_norm returns, bit for bit: (list of arrays and None, norm)."""
     root, unit = ordered_root(t_list) if use_norm is None else (float(use_norm), 1.0)
     returned = as_norm(root / unit, t_list) if use_norm is None else use_norm
-    by, step = factor(root, unit, returned, float(clip_norm))
-    return [None if entry is None else scaled(base_array(entry), by, step) for entry in t_list], returned
+    by = factor(root, unit, returned, float(clip_norm))
+    return [None if entry is None else scaled(base_array(entry), by) for entry in t_list], returned
