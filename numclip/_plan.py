@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from numclip import _check, _kernels, _known, _overlap, _threads
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
+from numclip._recycle import empty_like
 from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
 
 Array = NDArray[Any]
@@ -24,7 +25,7 @@ def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
     if out is t_list:
         return sources, sources, GIVEN_TARGETS
     if out is ...:
-        new = [np.empty_like(entry) if type(entry) is np.ndarray else None for entry in sources]
+        new = [empty_like(entry) if type(entry) is np.ndarray else None for entry in sources]
         return sources, new, NEW_TARGETS
     if out is None:
         return sources, sources, NO_TARGETS

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from numclip import _check, _layout, _overlap
 from numclip._known import native
+from numclip._recycle import empty_like
 from numclip._slices import IndexedSlices
 
 Array = NDArray[Any]
@@ -39,7 +40,7 @@ def prepare(entry: Any, target_entry: Any, index: int, new: bool) -> Prepared:
     source = _check.source(entry if sparse is None else sparse.values, name)
     target, result = None, target_entry
     if new:
-        target = np.empty_like(source)
+        target = empty_like(source)
         result = target if sparse is None else IndexedSlices(target, sparse.indices, sparse.dense_shape)
     elif given:
         written = target_entry if sparse is None else target_entry.values

@@ -11,7 +11,7 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
-    {"_math", "_table", "_slices", "_threads", "_jit", "_half"},
+    {"_math", "_table", "_slices", "_threads", "_recycle", "_jit", "_half"},
     {"_dispatch", "_known", "_simd"},
     {"_check", "_layout", "_native", "_cpu"},
     {"_overlap", "_entries"},
@@ -39,6 +39,7 @@ def test_the_public_names():
         "clip_by_global_norm",
         "global_norm",
         "set_num_threads",
+        "set_recycling",
     ]
     assert all(getattr(numclip, name).__doc__ for name in numclip.__all__)
 
