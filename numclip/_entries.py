@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numba import prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from numclip import _math, _native
@@ -72,7 +73,6 @@ def _clip(
         if unit != 1.0 or rescue == 1.0:
             break
         unit = rescue
-        sums[:] = 0.0
     root = np.sqrt(total)
     norm = returned_norm(root, unit, kind != FLOAT64)
     factor, step = scale_factor(root, unit, norm, clip_norm)
@@ -83,26 +83,30 @@ def _clip(
 def clip(rows: Any, kind: int, dtype: Any, clip_norm: float) -> tuple[float, float]:
     """Clip a packed list of one kind by one thread, all in one call; return (norm, factor)."""
     items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums, sums = np.empty(first[-1], np.float64), np.zeros(len(rows), np.float64)
+    chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(len(rows), np.float64)
     return _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
 
 
 @intrinsic
-def _release_lock(typingctx: Any) -> Any:
-    """Let other Python threads run; return what is needed to take the interpreter's lock again."""
+def _release_lock(typingctx: Any, wanted: Any) -> Any:
+    """Let other Python threads run, if wanted; return what `_take_lock` needs."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_python_api(builder).save_thread()
+        state = cgutils.alloca_once_value(builder, cgutils.get_null_value(cgutils.voidptr_t))
+        with builder.if_then(arguments[0]):
+            builder.store(context.get_python_api(builder).save_thread(), state)
+        return builder.load(state)
 
-    return types.voidptr(), codegen
+    return types.voidptr(types.boolean), codegen
 
 
 @intrinsic
 def _take_lock(typingctx: Any, state: Any) -> Any:
-    """Take the interpreter's lock again."""
+    """Take the interpreter's lock again, if it was released."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        context.get_python_api(builder).restore_thread(arguments[0])
+        with builder.if_then(cgutils.is_not_null(builder, arguments[0])):
+            context.get_python_api(builder).restore_thread(arguments[0])
         return context.get_dummy_value()
 
     return types.void(types.voidptr), codegen
@@ -126,11 +130,8 @@ def clip_list(
     if kinds != 1 << kind:
         return kinds, 0.0, 0.0
     items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums, sums = np.empty(first[-1], np.float64), np.zeros(len(rows), np.float64)
-    if total <= LOCKED_ELEMENTS:
-        norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
-    else:
-        state = _release_lock()
-        norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
-        _take_lock(state)
+    chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(len(rows), np.float64)
+    state = _release_lock(total > LOCKED_ELEMENTS)
+    norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
+    _take_lock(state)
     return kinds, norm, factor
