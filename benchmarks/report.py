@@ -16,6 +16,7 @@ SHOWN = (
     ("in place, clipped", "alone"),
     ("in place, clipped", "after a matmul"),
     ("in place, not clipped", "alone"),
+    ("in place, not clipped", "after a matmul"),
     ("fresh, clipped", "alone"),
 )
 DRAWN = SHOWN[:2]

@@ -17,7 +17,7 @@ from numclip._native import py_list_size
 from numclip._table import COLUMNS, FLOAT64
 
 # Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
-LOCKED_ELEMENTS = 1 << 16
+LOCKED_CHUNKS = 16
 
 rescue_unit = helper(_math.rescue_unit)
 returned_norm = helper(_math.returned_norm)
@@ -80,13 +80,6 @@ def _clip(
     return norm, factor
 
 
-def clip(rows: Any, kind: int, dtype: Any, clip_norm: float) -> tuple[float, float]:
-    """Clip a packed list of one kind by one thread, all in one call; return (norm, factor)."""
-    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(len(rows), np.float64)
-    return _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
-
-
 @intrinsic
 def _release_lock(typingctx: Any, wanted: Any) -> Any:
     """Let other Python threads run, if wanted; return what `_take_lock` needs."""
@@ -112,6 +105,21 @@ def _take_lock(typingctx: Any, state: Any) -> Any:
     return types.void(types.voidptr), codegen
 
 
+@helper
+def _clip_rows(rows: Any, kind: int, dtype: Any, clip_norm: float) -> tuple[float, float]:
+    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
+    chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(len(rows), np.float64)
+    state = _release_lock(first[-1] > LOCKED_CHUNKS)
+    norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
+    _take_lock(state)
+    return norm, factor
+
+
+def clip(rows: Any, kind: int, dtype: Any, clip_norm: float) -> tuple[float, float]:
+    """Clip a packed list of one kind by one thread, all in one call; return (norm, factor)."""
+    return _clip_rows(rows, kind, dtype, clip_norm)
+
+
 def clip_list(
     sources: Any, targets: Any, known: Any, mode: int, kind: int, dtype: Any, clip_norm: float, most: int
 ) -> tuple[int, float, float]:
@@ -129,9 +137,5 @@ def clip_list(
         return -1, 0.0, 0.0
     if kinds != 1 << kind:
         return kinds, 0.0, 0.0
-    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(len(rows), np.float64)
-    state = _release_lock(total > LOCKED_ELEMENTS)
-    norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
-    _take_lock(state)
+    norm, factor = _clip_rows(rows, kind, dtype, clip_norm)
     return kinds, norm, factor

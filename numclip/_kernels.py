@@ -25,7 +25,7 @@ _SUMS = types.Array(types.float64, 1, "C")
 
 _pack = entry(_native.pack, nogil=False)
 _clip_list = entry(_entries.clip_list, nogil=False)
-_clip = entry(_entries.clip)
+_clip = entry(_entries.clip, nogil=False)
 _combine = entry(_entries.combine)
 _decide = entry(_entries.decide)
 _square_sums = {parallel: entry(_entries.square_sums, parallel=parallel) for parallel in (False, True)}

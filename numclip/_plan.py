@@ -39,6 +39,7 @@ class Plan:
     """The packed form of a list, and of the arrays that receive the results; made from `arguments`."""
 
     __slots__ = (
+        "_kind",
         "_kinds",
         "_loads",
         "_rows",
@@ -60,6 +61,7 @@ class Plan:
         if done < len(sources):
             self._prepare(done, mode)
         self._single = not self._kinds & 1 << FLOAT64
+        self._kind = self._kinds.bit_length() - 1 if self._kinds.bit_count() == 1 else 0
 
     def _pack(self, start: int, mode: int) -> int:
         """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
@@ -98,23 +100,28 @@ class Plan:
         """Clip, and return (norm, factor)."""
         for buffer, array in self._loads:
             np.copyto(buffer, array)
-        kinds, blocks = self._kinds, _threads.blocks(self._total)
-        if use_norm is None and blocks == 1 and kinds.bit_count() == 1:
-            kind = kinds.bit_length() - 1
+        if use_norm is None and self._kind and _threads.blocks(self._total) == 1:
+            kind = self._kind
             norm, factor = _kernels.clip(kind)(self._rows, kind, _kernels.CARRIER[kind], clip_norm)
         else:
-            root, unit = self._root(blocks) if use_norm is None else (use_norm, 1.0)
-            single = self._single and use_norm is None
-            norm, factor, step = _kernels.decide()(root, unit, clip_norm, single)
-            for kind in self._each_kind():
-                scale_all = _kernels.scale_all(kind, blocks > 1)
-                scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
+            norm, factor = self._run_in_parts(clip_norm, use_norm)
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
         if use_norm is not None:
             return use_norm, factor
         return (np.float32 if self._single else np.float64)(norm), factor
+
+    def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[float, float]:
+        """Run what is not one kind on one thread: a sum and a scaling for each kind."""
+        blocks = _threads.blocks(self._total)
+        root, unit = self._root(blocks) if use_norm is None else (use_norm, 1.0)
+        single = self._single and use_norm is None
+        norm, factor, step = _kernels.decide()(root, unit, clip_norm, single)
+        for kind in self._each_kind():
+            scale_all = _kernels.scale_all(kind, blocks > 1)
+            scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
+        return norm, factor
 
     def _root(self, blocks: int) -> tuple[float, float]:
         """Return (root, unit): the norm is root / unit."""
