@@ -9,7 +9,7 @@ VERSION = $(shell { $(PYTHON) -c "import platform; print(platform.python_version
 TOO_OLD = numclip needs Python 3.11 or newer, and $(PYTHON) is $(or $(VERSION),not there): \
 	name another one, as in make PYTHON=python3.12
 
-.PHONY: help demo test lint format bench bench-quick docs clean
+.PHONY: help demo test test-peers lint format bench bench-quick docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,9 @@ demo: .venv/.demo  ## train a small character model on real text, clipping its g
 
 test: .venv/.dev  ## run all tests
 	$(BIN)/python -m pytest
+
+test-peers: .venv-peers/.ready  ## compare with TensorFlow, torch and optax, in an environment of their own
+	.venv-peers/bin/python -m pytest tests/peers
 
 lint: .venv/.dev  ## check style, formatting and types
 	$(BIN)/ruff check .
@@ -50,13 +53,13 @@ docs: .venv/.dev  ## write the API pages to build/docs
 	$(BIN)/pdoc --docformat numpy --output-directory build/docs numclip
 
 clean:  ## remove everything that make has made
-	rm -rf .venv build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: set up once, and again when pyproject.toml has changed.
-.venv/.created:
+.venv/.created .venv-peers/.created:
 	$(if $(RECENT),,$(error $(TOO_OLD)))
-	$(PYTHON) -m venv --clear .venv
+	$(PYTHON) -m venv --clear $(@D)
 	@touch $@
 
 .venv/.demo: pyproject.toml | .venv/.created
@@ -66,3 +69,7 @@ clean:  ## remove everything that make has made
 .venv/.dev: pyproject.toml | .venv/.created
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@ .venv/.demo
+
+.venv-peers/.ready: pyproject.toml | .venv-peers/.created
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --editable ".[peers]"
+	@touch $@
