@@ -84,16 +84,15 @@ def _sum32(accumulate: Any) -> Any:
     """Make the sum of one kind of term: a function passed at run time would not go to the disk cache."""
 
     @helper
-    def sum32(values: Any, unit: float) -> float:
+    def sum32(values: Any, start: int, stop: int, unit: float) -> float:
         a, b, c, d = zeros(), zeros(), zeros(), zeros()
-        size = values.size
-        whole = size - size % LANES
-        for i in range(0, whole, LANES):
+        whole = stop - (stop - start) % LANES
+        for i in range(start, whole, LANES):
             a = accumulate(a, load(values, i), unit, values)
             b = accumulate(b, load(values, i + WIDTH), unit, values)
             c = accumulate(c, load(values, i + 2 * WIDTH), unit, values)
             d = accumulate(d, load(values, i + 3 * WIDTH), unit, values)
-        left = size - whole
+        left = stop - whole
         if left > 0:
             a = accumulate(a, load_part(values, whole, left), unit, values)
             b = accumulate(b, load_part(values, whole + WIDTH, left - WIDTH), unit, values)
@@ -135,7 +134,7 @@ def fold(sums: Any) -> float:
     while count > 1:
         chunks = (count + CHUNK - 1) // CHUNK
         for chunk in range(chunks):
-            sums[chunk] = sum_of_sums(sums[chunk * CHUNK : min((chunk + 1) * CHUNK, count)], 1.0)
+            sums[chunk] = sum_of_sums(sums, chunk * CHUNK, min((chunk + 1) * CHUNK, count), 1.0)
         count = chunks
     return sums[0]
 
@@ -160,9 +159,12 @@ def sum_block(items: Any, first: Any, start: int, stop: int, unit: float, sums: 
     while chunk < stop:
         values = items.getitem_unchecked(i)[0]
         while chunk < min(stop, first[i + 1]):
-            offset = (chunk - first[i]) * CHUNK
-            part = values[offset : offset + CHUNK]
-            sums[chunk] = sum_of_squares(part, unit) if unit == 1.0 else sum_of_scaled_squares(part, unit)
+            begin = (chunk - first[i]) * CHUNK
+            end = min(begin + CHUNK, values.size)
+            if unit == 1.0:
+                sums[chunk] = sum_of_squares(values, begin, end, unit)
+            else:
+                sums[chunk] = sum_of_scaled_squares(values, begin, end, unit)
             chunk += 1
         i += 1
 

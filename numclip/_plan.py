@@ -1,5 +1,6 @@
 """A list, checked and packed, and run: at once, or again and again."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,12 @@ class Plan:
         return [kind for kind in _ALL_KINDS if self._kinds >> kind & 1]
 
 
-_NORM_TYPE = {kind: np.float64 if kind == FLOAT64 else np.float32 for kind in _ALL_KINDS}
+@cache
+def _fast(kind: int) -> tuple[Any, Any, Any]:
+    """Return the kernel for a list of one kind, the dtype that it takes, and the type of the norm."""
+    return _kernels.clip_list(kind), _kernels.CARRIER[kind], np.float64 if kind == FLOAT64 else np.float32
+
+
 _kind = FLOAT32  # of the list before: most programs have lists of one kind
 
 
@@ -152,11 +158,10 @@ def clip(t_list: Any, out: Any, clip_norm: float) -> tuple[list[Any], Any, float
     sources, targets, mode = arguments(t_list, out)
     kind, most = _kind, _threads.SERIAL_ELEMENTS
     while True:
-        kinds, norm, factor = _kernels.clip_list(kind)(
-            sources, targets, _known.table(), mode, kind, _kernels.CARRIER[kind], clip_norm, most
-        )
+        kernel, carrier, norm_type = _fast(kind)
+        kinds, norm, factor = kernel(sources, targets, _known.table(), mode, kind, carrier, clip_norm, most)
         if kinds == 1 << kind:
-            return targets, _NORM_TYPE[kind](norm), factor
+            return targets, norm_type(norm), factor
         if kinds > 0 and kinds.bit_count() == 1:
             _kind = kind = kinds.bit_length() - 1
         elif kinds < 0 and _threads.serial_elements() > most:
