@@ -17,16 +17,16 @@ def source(entry: Any, name: str) -> Array:
     if isinstance(entry, IndexedSlices):
         return _check.source(entry.values, f"{name}.values")
     if _sparse.is_sparse(entry):
-        return _check.source(_sparse.elements(entry, name), f"{name}.data")
+        return _check.source(_sparse.data(entry, name), f"{name}.data")
     return _check.source(entry, name)
 
 
-def new_target(entry: Any, array: Array) -> tuple[Array, Any]:
+def new_target(entry: Any, array: Array, name: str) -> tuple[Array, Any]:
     """Return a new array for the result, and what holds it: the like of the entry."""
     if _sparse.is_sparse(entry):
         # Its structure is copied too: methods of SciPy sort indices and drop zeros in place.
         copied = entry.copy()
-        return _sparse.data(copied), copied
+        return _sparse.data(copied, name), copied
     target = empty_like(array)
     if isinstance(entry, IndexedSlices):
         return target, IndexedSlices(target, entry.indices, entry.dense_shape)
@@ -44,5 +44,6 @@ def pair(entry: Any, target: Any, name: str, target_name: str) -> tuple[Array, A
         name, target_name, target = f"{name}.values", f"{target_name}.values", target.values
     elif _sparse.is_sparse(entry):
         _sparse.check_structure(target, entry, target_name, name)
-        name, target_name, target = f"{name}.data", f"{target_name}.data", _sparse.data(target)
+        target = _sparse.data(target, target_name)
+        name, target_name = f"{name}.data", f"{target_name}.data"
     return array, _check.target(target, array, target_name, name)

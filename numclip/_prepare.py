@@ -30,7 +30,7 @@ def prepare(entry: Any, target_entry: Any, name: str, target_name: str, new: boo
     """
     if new:
         source = _operands.source(entry, name)
-        return _flatten(source, *_operands.new_target(entry, source))
+        return _flatten(source, *_operands.new_target(entry, source, name))
     if target_entry is ...:
         return _flatten(_operands.source(entry, name), None, None)
     source, target = _operands.pair(entry, target_entry, name, target_name)

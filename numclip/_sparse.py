@@ -24,27 +24,13 @@ def is_sparse(entry: Any) -> bool:
     return scipy_sparse is not None and bool(scipy_sparse.issparse(entry))
 
 
-def data(matrix: Any) -> Array:
+def data(matrix: Any, name: str) -> Array:
     """Return the memory of the stored elements."""
+    if matrix.format not in _STRUCTURE:
+        raise TypeError(f"{name} is a {type(matrix).__name__}, expected CSR, CSC, COO, BSR or DIA")
     stored: Array = matrix.data
     # CSR, CSC and BSR may have room for more elements than they hold.
     return stored[: matrix.indptr[-1]] if "indptr" in _STRUCTURE[matrix.format] else stored
-
-
-def elements(matrix: Any, name: str) -> Array:
-    """Return the stored elements; where the diagonals of DIA reach beyond the matrix there are none."""
-    if matrix.format not in _STRUCTURE:
-        raise TypeError(f"{name} is a {type(matrix).__name__}, expected CSR, CSC, COO, BSR or DIA")
-    stored = data(matrix)
-    if matrix.format == "dia":
-        rows, columns = matrix.shape
-        column = np.arange(stored.shape[1])
-        row = column - matrix.offsets[:, np.newaxis]
-        beyond = (row < 0) | (row >= rows) | (column >= columns)
-        if np.any(stored[beyond]):
-            stored = stored.copy()
-            stored[beyond] = 0
-    return stored
 
 
 def check_structure(target: Any, matrix: Any, name: str, source_name: str) -> None:

@@ -11,11 +11,13 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
-    {"_math", "_table", "_slices", "_threads", "_recycle", "_jit", "_half"},
+    {"_math", "_table", "_threads", "_recycle", "_jit", "_half", "_names", "_rounding", "_foreign", "_sparse"},
     {"_dispatch", "_known", "_simd"},
     {"_check", "_layout", "_native", "_cpu"},
-    {"_overlap", "_entries"},
-    {"_prepare", "_kernels"},
+    {"_coalesce", "_overlap", "_entries"},
+    {"_slices", "_kernels"},
+    {"_operands"},
+    {"_prepare"},
     {"_plan"},
     {"_api"},
     {"_clipper"},
