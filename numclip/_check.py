@@ -56,6 +56,25 @@ def use_norm(value: Any) -> float:
     return number
 
 
+def reals(value: Any, name: str) -> Array:
+    """Return a real number, or an array of them, as float64."""
+    array = value if isinstance(value, np.ndarray) else _foreign.read(value, name)
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{name} should be real. Received an array of dtype {array.dtype}")
+    wide: Array = array.astype(np.float64)
+    if np.isnan(wide).any():
+        raise ValueError(f"{name} should not be NaN")
+    return wide
+
+
+def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
+    """Return an array broadcast to a shape."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
+
+
 def source(entry: Any, name: str) -> Array:
     """Return an entry of a list as a NumPy array of its own dtype, without a copy where it has memory."""
     if isinstance(entry, np.ma.MaskedArray):

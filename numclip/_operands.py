@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _check, _sparse
+from numclip import _check, _overlap, _sparse
+from numclip._names import ARRAY
 from numclip._recycle import empty_like
 from numclip._slices import IndexedSlices
 
@@ -47,3 +47,14 @@ def pair(entry: Any, target: Any, name: str, target_name: str) -> tuple[Array, A
         target = _sparse.data(target, target_name)
         name, target_name = f"{name}.data", f"{target_name}.data"
     return array, _check.target(target, array, target_name, name)
+
+
+def resolve(t: Any, out: Any) -> tuple[Array, Array, Any]:
+    """Return the array of a single entry, that of its target, and what holds the target."""
+    name, target_name = ARRAY.entry(0), ARRAY.target(0)
+    if out is None:
+        array = source(t, name)
+        return array, *new_target(t, array, name)
+    array, target = pair(t, out, name, target_name)
+    _overlap.check([array], [target], ARRAY)
+    return array, target, out

@@ -57,10 +57,10 @@ def check(sources: Iterable[Array | None], targets: Iterable[Array | None], name
     clusters = _clusters(sorted(spans, key=lambda span: span.low))
     conflicts = [_conflict(cluster) for cluster in clusters if len(cluster) > 1]
     for first, second in sorted(filter(None, conflicts), key=lambda pair: pair[0].entry):
-        target = names.target(first.entry)
+        name = names.target(first.entry)
         if second.is_target:
-            raise ValueError(f"{target} and {names.target(second.entry)} overlap in memory")
-        raise ValueError(f"{target} overlaps {names.entry(second.entry)} in memory")
+            raise ValueError(f"{name} and {names.target(second.entry)} overlap in memory")
+        raise ValueError(f"{name} overlaps {names.entry(second.entry)} in memory")
 
 
 def _clusters(spans: list[Span]) -> Iterable[list[Span]]:

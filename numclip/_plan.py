@@ -129,7 +129,7 @@ class Plan:
         for kind in self._each_kind():
             scale_all = _kernels.scale_all(kind, blocks > 1)
             scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
-        return norm, factor
+        return norm, factor * step
 
     def _root(self, blocks: int) -> tuple[float, float]:
         """Return (root, unit): the norm is root / unit."""
