@@ -11,8 +11,8 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
-    {"_math", "_table", "_threads", "_recycle", "_jit", "_half", "_names", "_rounding", "_foreign", "_sparse"},
-    {"_dispatch", "_known", "_simd"},
+    {"_math", "_table", "_threads", "_recycle", "_jit", "_half", "_names", "_rounding"},
+    {"_dispatch", "_foreign", "_known", "_simd", "_sparse"},
     {"_check", "_layout", "_native", "_cpu"},
     {"_coalesce", "_overlap", "_entries"},
     {"_slices", "_kernels"},
