@@ -77,7 +77,16 @@ def _clip(
     norm = returned_norm(root, unit, kind != FLOAT64)
     factor, step = scale_factor(root, unit, norm, clip_norm)
     scale_block(items, first, 0, first[-1], factor, step)
-    return norm, factor
+    return norm, factor * step
+
+
+def clip_each(rows: Any, kind: int, dtype: Any, clip_norms: Any, factors: Any) -> None:
+    """Clip each row as a list of its own, to a norm of its own, and set its factor."""
+    for i in range(len(rows)):
+        row = rows[i : i + 1]
+        items, first = pairs(row, kind, dtype), first_chunks(row, kind)
+        chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(1, np.float64)
+        factors[i] = _clip(items, first, row, kind, chunk_sums, sums, clip_norms[i])[1]
 
 
 @intrinsic

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _overlap, _threads
+from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
@@ -37,12 +38,16 @@ def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
 
 
 class Plan:
-    """The packed form of a list, and of the arrays that receive the results; made from `arguments`."""
+    """The packed form of a list, and of the arrays that receive the results; made from `arguments`.
+
+    `names` is what errors call the entries and their targets.
+    """
 
     __slots__ = (
         "_kind",
         "_kinds",
         "_loads",
+        "_names",
         "_rows",
         "_single",
         "_sources",
@@ -52,9 +57,10 @@ class Plan:
         "results",
     )
 
-    def __init__(self, sources: list[Any], targets: list[Any], mode: int) -> None:
+    def __init__(self, sources: list[Any], targets: list[Any], mode: int, names: Names = LIST) -> None:
         # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
         self._sources, self._targets, self.results = sources, targets, targets
+        self._names = names
         self._loads: list[tuple[Array, Array]] = []
         self._stores: list[tuple[Array, Array, bool]] = []
         self._rows = np.empty((len(sources), COLUMNS), np.int64)
@@ -71,7 +77,7 @@ class Plan:
             self._sources, self._targets, _known.table(), self._rows, start, mode
         )
         if overlap:
-            _overlap.check(self._sources, self._targets)
+            _overlap.check(self._sources, self._targets, self._names)
         return done
 
     def _prepare(self, done: int, mode: int) -> None:
@@ -80,7 +86,8 @@ class Plan:
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
             target = ... if mode == NO_TARGETS else targets[done]
-            plain = prepare(sources[done], target, done, new=mode == NEW_TARGETS)
+            name, target_name = self._names.entry(done), self._names.target(done)
+            plain = prepare(sources[done], target, name, target_name, new=mode == NEW_TARGETS)
             sources[done], targets[done] = plain.source, plain.target
             self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
             self.results[done] = plain.result
@@ -90,7 +97,7 @@ class Plan:
             if done == stopped:
                 raise RuntimeError(f"t_list[{done}] could not be packed")
         if self._stores and mode == GIVEN_TARGETS:
-            _overlap.check(sources, targets)
+            _overlap.check(sources, targets, self._names)
 
     def arrays(self) -> list[Array]:
         """Return every array whose memory the plan reads or writes."""
@@ -122,7 +129,7 @@ class Plan:
         for kind in self._each_kind():
             scale_all = _kernels.scale_all(kind, blocks > 1)
             scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
-        return norm, factor
+        return norm, factor * step
 
     def _root(self, blocks: int) -> tuple[float, float]:
         """Return (root, unit): the norm is root / unit."""
@@ -152,7 +159,7 @@ def _fast(kind: int) -> tuple[Any, Any, Any]:
 _kind = FLOAT32  # of the list before: most programs have lists of one kind
 
 
-def clip(t_list: Any, out: Any, clip_norm: float) -> tuple[list[Any], Any, float]:
+def clip(t_list: Any, out: Any, clip_norm: float, names: Names = LIST) -> tuple[list[Any], Any, float]:
     """Clip once, and return (results, norm, factor)."""
     global _kind  # noqa: PLW0603 no more than a guess, so it does not matter which thread set it
     sources, targets, mode = arguments(t_list, out)
@@ -167,5 +174,5 @@ def clip(t_list: Any, out: Any, clip_norm: float) -> tuple[list[Any], Any, float
         elif kinds < 0 and _threads.serial_elements() > most:
             most = _threads.serial_elements()
         else:
-            plan = Plan(sources, targets, mode)
+            plan = Plan(sources, targets, mode, names)
             return plan.results, *plan.run(clip_norm)

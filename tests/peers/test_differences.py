@@ -10,7 +10,7 @@ import tensorflow as tf
 from arrays import three_and_four
 from frameworks import tensorflow
 
-from numclip import clip_by_global_norm
+from numclip import clip_by_global_norm, clip_by_norm, clip_by_value
 
 README = Path(__file__).parents[2] / "README.md"
 INF, NAN = float("inf"), float("nan")
@@ -191,3 +191,44 @@ def test_in_place():
     clipped, _ = clip_by_global_norm(t_list, 2.5, out=t_list)
     assert clipped[0] is before
     np.testing.assert_array_equal(before, [1.5, 0])
+
+
+@row("`clip_by_norm` of complex arrays", "an error", "the norm of the absolute values")
+@pytest.mark.parametrize("dtype", [np.complex64, np.complex128])
+def test_clip_by_norm_of_complex_arrays(dtype):
+    t = np.array([3 + 4j], dtype)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="not in the list of allowed values"):
+        tf.clip_by_norm(t, 2.5)
+    np.testing.assert_array_equal(clip_by_norm(t, 2.5), [1.5 + 2j])
+
+
+@row("`clip_by_norm`, an infinite element", "NaN, and 0 for the others", "NaN for all of that norm")
+@pytest.mark.parametrize("axes", [None, 0])
+def test_clip_by_norm_of_an_infinite_element(axes):
+    t = np.array([3, INF], np.float32)
+    np.testing.assert_array_equal(tf.clip_by_norm(t, 1.0, axes), [0, NAN])
+    np.testing.assert_array_equal(clip_by_norm(t, 1.0, axes), [NAN, NAN])
+
+
+@row(
+    "`clip_by_norm`, a `clip_norm` that varies along `axes`",
+    "each element has its own",
+    "`ValueError`: one for each norm",
+)
+def test_clip_by_norm_with_a_threshold_for_each_element():
+    t, clip_norm = np.array([[3, 4], [6, 8]], np.float32), np.array([1, 5], np.float32)
+    theirs = tf.clip_by_norm(t, clip_norm, axes=1)
+    np.testing.assert_allclose(theirs, [[0.6, 4], [0.6, 4]], rtol=1e-6)
+    with pytest.raises(ValueError, match=r"clip_norm has shape \(2,\), which does not broadcast to \(2, 1\)"):
+        clip_by_norm(t, clip_norm, axes=1)
+    one_each = clip_norm[:, np.newaxis]
+    np.testing.assert_allclose(clip_by_norm(t, one_each, 1), tf.clip_by_norm(t, one_each, 1), rtol=1e-6)
+
+
+@row("`clip_by_value`, NaN as a bound", "NaN", "`ValueError`")
+@pytest.mark.parametrize("bounds", [(NAN, 1.0), (0.0, NAN)])
+def test_clip_by_value_with_nan_as_a_bound(bounds):
+    t = np.array([-1, 2], np.float32)
+    assert np.isnan(tf.clip_by_value(t, *bounds).numpy()).all()
+    with pytest.raises(ValueError, match="should not be NaN"):
+        clip_by_value(t, *bounds)
