@@ -35,6 +35,7 @@ def main():
     medians, sizes = collect(results["benchmarks"])
     tables = {situation: table(rows, sizes) for situation, rows in medians.items()}
     print("\n".join(section(situation, tables[situation]) for situation in tables))
+    print(training(results["benchmarks"]))
     print(origin(results))
 
     if options.picture:
@@ -43,13 +44,15 @@ def main():
         shown = [section(situation, tables[situation]) for situation in SHOWN if situation in tables]
         if options.picture:
             shown.append(f"![Ratios to numclip]({options.picture.as_posix()})\n")
-        insert("\n".join([*shown, origin(results)]), options.readme)
+        insert("\n".join([*shown, training(results["benchmarks"]), origin(results)]), options.readme)
 
 
 def collect(benchmarks):
     """Return {(case, when): {workload: {peer: median in s}}} and {workload: (arrays, parameters)}."""
     medians, sizes = {}, {}
     for benchmark in benchmarks:
+        if benchmark["group"] == "training":
+            continue
         info = benchmark["params"] | benchmark["extra_info"]
         situation = info["case"], info["prelude"]
         row = medians.setdefault(situation, {}).setdefault(info["workload"], {})
@@ -94,6 +97,18 @@ def duration(seconds):
     if seconds >= 0.9995e-3:
         return f"{seconds * 1e3:.3g} ms"
     return f"{seconds * 1e6:.3g} µs"
+
+
+def training(benchmarks):
+    """Say how many steps per second the example trains at, by how it clips."""
+    speeds = [
+        f"{benchmark['extra_info']['steps'] / benchmark['stats']['median']:.1f} {benchmark['params']['clip']}"
+        for benchmark in benchmarks
+        if benchmark["group"] == "training"
+    ]
+    return (
+        f"Steps per second of `examples/char_rnn.py`, all clipped: {', '.join(speeds)}.\n" if speeds else ""
+    )
 
 
 def section(situation, markdown):
