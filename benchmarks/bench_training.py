@@ -45,7 +45,7 @@ def test_training(benchmark, clip):
             _, gradients, hidden = model.loss_and_gradients(inputs, targets, hidden)
             CLIPS[clip](gradients)
             for parameter, gradient in zip(model.parameters, gradients, strict=True):
-                parameter -= 0.1 * gradient
+                np.subtract(parameter, 0.1 * gradient, out=parameter)
 
     benchmark.group = "training"
     benchmark.extra_info |= {"steps": STEPS}
