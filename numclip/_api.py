@@ -40,7 +40,7 @@ def clip_by_global_norm(
         The arrays, of any shapes; dtypes float16, bfloat16, float32, float64, complex64 and complex128, also
         mixed. An entry may also be None, which is passed over; a float or nested lists of floats; an
         `IndexedSlices`; a CSR, CSC, COO, BSR or DIA of ``scipy.sparse``, of which the stored elements count;
-        or a CPU array of another library, read by DLPack or ``__array__``, for which a NumPy array comes back.
+        or a CPU array of another library, by DLPack or ``__array__``, for which a NumPy array comes back.
     clip_norm : float
         The largest norm that is left as it is, at least 0.
     use_norm : float, optional
