@@ -34,8 +34,10 @@ from numclip._table import KIND, LENGTH, NOTHING, SOURCE, TARGET
 CHUNK = 4096
 LANES = 4 * WIDTH
 CACHE_LINE = 64
-# The second pass goes through segments of this many elements, the last one first: the level-2 cache holds
-# what was summed last. 930 thousand float32 in 2 MB of cache take 228 us, not 284.
+# A list of up to this many chunks is scaled from its end, in segments of this many elements: the level-2
+# cache holds what was summed last, and 930 thousand float32 take 228 us, not 284. For 124 million, which no
+# cache holds, forwards is 6 % faster.
+BACKWARDS_CHUNKS = 1024
 SEGMENT = 1 << 16
 # From 64 MB of float32 on it pays to write past the caches: 16 million elements in 14 ms, not 18, 64 million
 # in 45, not 75.
@@ -224,20 +226,23 @@ def scale_segment(source: Any, target: Any, in_place: bool, chunks: int, factor:
 
 @helper
 def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, step: float) -> None:
-    """Write the clipped values of the chunks from `start` to `stop`: what this thread has just summed.
-
-    From the end, since the cache holds what was summed last; forwards within a segment, as prefetching wants.
-    """
-    i = array_of(first, stop - 1)
-    while i >= 0 and first[i + 1] > start:
+    """Write the clipped values of the chunks from `start` to `stop`: what this thread has just summed."""
+    if start == stop:
+        return
+    backwards = first[-1] <= BACKWARDS_CHUNKS
+    i, end, move = array_of(first, start), array_of(first, stop - 1) + 1, 1
+    if backwards:
+        i, end, move = end - 1, i - 1, -1
+    while i != end:
         source, target, in_place = items.getitem_unchecked(i)
         low = max(start - first[i], 0) * CHUNK
         high = min((stop - first[i]) * CHUNK, target.size)
-        while high > low:
-            begin = max(low, high - SEGMENT)
-            scale_segment(source[begin:high], target[begin:high], in_place, first[-1], factor, step)
-            high = begin
-        i -= 1
+        segments = (high - low + SEGMENT - 1) // SEGMENT
+        for k in range(segments):
+            begin = low + (segments - 1 - k if backwards else k) * SEGMENT
+            part = slice(begin, min(begin + SEGMENT, high))
+            scale_segment(source[part], target[part], in_place, first[-1], factor, step)
+        i += move
 
 
 @helper
