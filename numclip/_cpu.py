@@ -13,6 +13,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 from numba.typed import List
 
+from numclip._fpenv import enter, leave
 from numclip._jit import helper
 from numclip._simd import (
     WIDTH,
@@ -150,6 +151,7 @@ def array_of(first: Any, chunk: int) -> int:
 @helper
 def sum_block(items: Any, first: Any, start: int, stop: int, unit: float, sums: Any) -> None:
     """Sum the squares of each chunk from `start` to `stop`."""
+    environment = enter()
     i, chunk = array_of(first, start), start
     while chunk < stop:
         values = items.getitem_unchecked(i)[0]
@@ -159,6 +161,7 @@ def sum_block(items: Any, first: Any, start: int, stop: int, unit: float, sums: 
             sums[chunk] = sum_of_squares(part, unit) if unit == 1.0 else sum_of_scaled_squares(part, unit)
             chunk += 1
         i += 1
+    leave(environment)
 
 
 def _scale(product: Any) -> Any:
@@ -189,6 +192,7 @@ def copy(source: Any, target: Any) -> None:
 @helper
 def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, step: float) -> None:
     """Write the clipped values of the chunks from `start` to `stop`: what this thread has just summed."""
+    environment = enter()
     i = array_of(first, start)
     while i < len(items) and first[i] < stop:
         source, target, in_place = items.getitem_unchecked(i)
@@ -203,6 +207,7 @@ def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, st
             elif not in_place:
                 copy(source, target)
         i += 1
+    leave(environment)
 
 
 @helper

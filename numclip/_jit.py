@@ -1,5 +1,6 @@
 """Every Numba option in one place, and a disk cache that can neither fail nor go stale."""
 
+import sysconfig
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
@@ -9,6 +10,12 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+if numba.config.DISABLE_JIT:
+    raise RuntimeError("numclip is compiled by Numba and cannot run without: unset NUMBA_DISABLE_JIT")
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    # The native walk over a list relies on the lock, and so do the borrowed references in it.
+    raise RuntimeError("numclip needs a Python with the global interpreter lock, not a free-threaded one")
 
 # No fast-math flag anywhere: the order of every sum is part of the contract.
 helper = numba.njit(error_model="numpy", nogil=True)

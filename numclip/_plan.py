@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _overlap, _threads
+from numclip._math import as_float32
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
@@ -114,7 +115,7 @@ class Plan:
                 np.copyto(target, buffer)
         if use_norm is not None:
             return use_norm, factor
-        return (np.float32 if self._single else np.float64)(norm), factor
+        return (as_float32 if self._single else np.float64)(norm), factor
 
     def _root(self, blocks: int) -> tuple[float, float]:
         """Return (root, unit): the norm is root / unit."""
@@ -135,7 +136,7 @@ class Plan:
         return [kind for kind in _ALL_KINDS if self._kinds >> kind & 1]
 
 
-_NORM_TYPE = {kind: np.float64 if kind == FLOAT64 else np.float32 for kind in _ALL_KINDS}
+_NORM_TYPE = {kind: np.float64 if kind == FLOAT64 else as_float32 for kind in _ALL_KINDS}
 _kind = FLOAT32  # of the list before: most programs have lists of one kind
 
 
