@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _dispatch
-from numclip._math import as_float
+from numclip._scalars import as_float
 from numclip._slices import IndexedSlices
 
 Array = NDArray[Any]

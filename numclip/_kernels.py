@@ -78,6 +78,18 @@ def decide() -> Kernel:
     return _compiled(_decide, (types.float64, types.float64, types.float64, types.boolean))
 
 
+def compile_ahead(kinds: set[int], parallel: bool) -> None:
+    """Compile every entry point for these kinds; those that start threads only where some may be started."""
+    for kind in sorted(kinds):
+        for kernel in (clip_list, clip):
+            kernel(kind)
+        for twin in (False, True)[: 1 + parallel]:
+            square_sums(kind, twin)
+            scale_all(kind, twin)
+    for kernel_of_all in (pack, combine, decide):
+        kernel_of_all()
+
+
 def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Kernel:
     kernel: Kernel = dispatcher.compile(signature)
     return kernel

@@ -1,11 +1,6 @@
-"""The formula of the scale factor, as plain functions that each target compiles.
-
-And conversions of scalars in Python, right where the processor has been told to flush subnormals to zero.
-"""
+"""The formula of the scale factor, as plain functions that each target compiles."""
 
 import math
-import sys
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +10,6 @@ import numpy as np
 SMALLEST_SUM = 1e-290
 UP, DOWN = 2.0**600, 2.0**-600
 SMALLEST_NORMAL = 2.0**-1022
-SMALLEST_NORMAL_32, SMALLEST_32 = 2.0**-126, 2.0**-149
 
 
 def rescue_unit(total: float) -> float:
@@ -52,20 +46,3 @@ def scale_factor(root: float, unit: float, returned: float, clip_norm: float) ->
         mantissa, exponent = math.frexp(root)
         return clip_norm / (8.0 * mantissa), math.ldexp(unit, 3 - exponent)
     return factor, 1.0
-
-
-def as_float32(norm: float) -> np.float32:
-    """Return a norm that has been rounded to float32 as one."""
-    if not 0.0 < norm < SMALLEST_NORMAL_32:
-        return np.float32(norm)
-    return np.uint32(norm / SMALLEST_32).view(np.float32)
-
-
-def as_float(value: Any) -> float:
-    """Return a NumPy scalar or 0-d array as a float."""
-    number = float(value)
-    if number != 0.0 or value.dtype.name not in ("float32", "bfloat16"):
-        return number
-    scalar = np.asarray(value, value.dtype.type)
-    bits = int.from_bytes(scalar.tobytes(), sys.byteorder) << 32 - 8 * scalar.itemsize
-    return math.copysign((bits & 0x7FFFFFFF) * SMALLEST_32, number)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _overlap, _threads
-from numclip._math import as_float32
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
+from numclip._scalars import as_float32
 from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
 
 Array = NDArray[Any]

@@ -122,6 +122,11 @@ def _runs_tbb() -> bool:
     return layer() == "tbb"
 
 
+def may_start() -> bool:
+    """Tell whether any list is large enough for a second thread, as things are."""
+    return serial_elements() < sys.maxsize and available_cores() > 1
+
+
 def serial_elements() -> int:
     """Return the most elements of a list that one thread handles."""
     if _limit == 1 or _forked or not _runs_tbb():

@@ -11,15 +11,17 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
-    {"_math", "_table", "_slices", "_threads", "_recycle", "_jit", "_half", "_fpenv"},
+    {"_math", "_table", "_slices", "_threads", "_recycle", "_jit", "_half", "_fpenv", "_scalars"},
     {"_dispatch", "_known", "_simd"},
     {"_check", "_layout", "_native", "_cpu"},
     {"_overlap", "_entries"},
     {"_prepare", "_kernels"},
     {"_plan"},
-    {"_api"},
-    {"_clipper"},
+    {"_api", "_warmup"},
+    {"_clipper", "_config"},
+    {"_selftest"},
     {"__init__"},
+    {"__main__"},
 ]
 
 
@@ -27,7 +29,8 @@ def imported(path):
     """Yield the modules of the package that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "numclip":
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:
+                yield alias.name if alias.name.startswith("_") else "__init__"
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numclip."):
             yield node.module.removeprefix("numclip.")
 
@@ -40,6 +43,8 @@ def test_the_public_names():
         "global_norm",
         "set_num_threads",
         "set_recycling",
+        "show_config",
+        "warmup",
     ]
     assert all(getattr(numclip, name).__doc__ for name in numclip.__all__)
 
