@@ -123,10 +123,12 @@ def _cache() -> str:
     from numba import config
     from numba.misc.appdirs import AppDirs
 
-    wanted = Path(__file__).parent / "__pycache__"
-    places = [Path(config.CACHE_DIR)] if config.CACHE_DIR else []
-    user_wide = Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)
-    for place in (*places, wanted, user_wide):
+    places = [Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
+    if Path(__file__).exists():  # it does not in a zip
+        places.insert(0, Path(__file__).parent / "__pycache__")
+        if config.CACHE_DIR:
+            places.insert(0, Path(config.CACHE_DIR))
+    for place in places:
         if _can_be_written(place):
             return f"{place}, can be written"
     return "none can be written: every process compiles for itself; set NUMBA_CACHE_DIR"
