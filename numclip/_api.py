@@ -4,13 +4,14 @@ import math
 from functools import cache
 from typing import Any
 
-from numclip import _check
+from numclip import _check, _threads
 
 
 @cache
 def plans() -> Any:
     """Return the module of the plan; the first call loads Numba, which `import numclip` does not."""
-    from numclip import _plan
+    with _threads.loading:
+        from numclip import _plan
 
     return _plan
 
