@@ -10,7 +10,7 @@ from numclip import _check, _threads
 @cache
 def plans() -> Any:
     """Return the module of the plan; the first call loads Numba, which `import numclip` does not."""
-    with _threads.loading:
+    with _threads.loading, _threads.uninterrupted():
         from numclip import _plan
 
     return _plan

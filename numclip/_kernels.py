@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from numclip import _entries, _native
+from numclip import _entries, _native, _threads
 from numclip._jit import entry
 from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
@@ -91,5 +91,6 @@ def compile_ahead(kinds: set[int], parallel: bool) -> None:
 
 
 def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Kernel:
-    kernel: Kernel = dispatcher.compile(signature)
+    with _threads.uninterrupted():
+        kernel: Kernel = dispatcher.compile(signature)
     return kernel

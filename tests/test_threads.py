@@ -1,8 +1,8 @@
 """Calls from several Python threads: right results, under every threading layer.
 
 Guards against what plain Numba does: its workqueue layer ends a process in which parallel functions are
-called from two threads, with "Concurrent access has been detected" (https://github.com/numba/numba/issues/8563, and
-https://github.com/numba/numba/issues/9288 for one that only uses a library on Numba).
+called from two threads, with "Concurrent access has been detected":
+https://github.com/numba/numba/issues/8563, and https://github.com/numba/numba/issues/9288 in a library.
 """
 
 import sys
