@@ -11,6 +11,7 @@ from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
+from numclip._scalars import as_float32
 from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
 
 Array = NDArray[Any]
@@ -118,7 +119,7 @@ class Plan:
                 np.copyto(target, buffer)
         if use_norm is not None:
             return use_norm, factor
-        return (np.float32 if self._single else np.float64)(norm), factor
+        return (as_float32 if self._single else np.float64)(norm), factor
 
     def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[float, float]:
         """Run what is not one kind on one thread: a sum and a scaling for each kind."""
@@ -153,7 +154,7 @@ class Plan:
 @cache
 def _fast(kind: int) -> tuple[Any, Any, Any]:
     """Return the kernel for a list of one kind, the dtype that it takes, and the type of the norm."""
-    return _kernels.clip_list(kind), _kernels.CARRIER[kind], np.float64 if kind == FLOAT64 else np.float32
+    return _kernels.clip_list(kind), _kernels.CARRIER[kind], np.float64 if kind == FLOAT64 else as_float32
 
 
 _kind = FLOAT32  # of the list before: most programs have lists of one kind

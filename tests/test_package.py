@@ -11,7 +11,10 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
-    {"_math", "_table", "_threads", "_recycle", "_jit", "_half", "_names", "_rounding"},
+    {
+        *("_math", "_table", "_threads", "_recycle", "_jit", "_half", "_names", "_rounding"),
+        *("_fpenv", "_scalars"),
+    },
     {"_dispatch", "_foreign", "_known", "_simd", "_sparse"},
     {"_check", "_layout", "_native", "_cpu"},
     {"_coalesce", "_overlap", "_entries"},
@@ -19,11 +22,12 @@ LAYERS = [
     {"_operands"},
     {"_prepare"},
     {"_plan"},
-    {"_api"},
-    {"_clipper", "_axes"},
-    {"_by_norm", "_by_value", "_nodes"},
+    {"_api", "_warmup"},
+    {"_clipper", "_axes", "_config"},
+    {"_by_norm", "_by_value", "_nodes", "_selftest"},
     {"_tree"},
     {"__init__"},
+    {"__main__"},
 ]
 
 
@@ -31,7 +35,8 @@ def imported(path):
     """Yield the modules of the package that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "numclip":
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:
+                yield alias.name if alias.name.startswith("_") else "__init__"
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numclip."):
             yield node.module.removeprefix("numclip.")
 
@@ -48,6 +53,8 @@ def test_the_public_names():
         "global_norm",
         "set_num_threads",
         "set_recycling",
+        "show_config",
+        "warmup",
     ]
     assert all(getattr(numclip, name).__doc__ for name in numclip.__all__)
 
