@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _dispatch
+from numclip._buffer import lies_inside
 from numclip._scalars import as_float
 from numclip._slices import IndexedSlices
 
@@ -70,6 +71,8 @@ def source(entry: Any, name: str) -> Array:
             array = np.asarray(entry)
         except (ValueError, TypeError) as error:
             raise TypeError(f"{name} cannot be read as an array: {error}") from error
+        if not lies_inside(array):
+            raise ValueError(f"{name} claims memory outside of its buffer")
     if array.dtype.name not in ("float16", "float32", "float64", "complex64", "complex128", "bfloat16"):
         raise TypeError(f"{name} has dtype {array.dtype}, expected a floating or complex dtype")
     return array

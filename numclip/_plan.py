@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _overlap, _threads
+from numclip._buffer import guards
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
@@ -40,6 +41,7 @@ class Plan:
     """The packed form of a list, and of the arrays that receive the results; made from `arguments`."""
 
     __slots__ = (
+        "_guards",
         "_kinds",
         "_loads",
         "_rows",
@@ -75,6 +77,8 @@ class Plan:
     def _prepare(self, done: int, mode: int) -> None:
         """Replace the entries that are not plain by flat arrays that are, and pack those."""
         sources, targets = self._sources.copy(), self._targets.copy()
+        # From here on code of the entries may run, and addresses have been taken already.
+        self._guards = guards((*sources, *targets))
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
             target = ... if mode == NO_TARGETS else targets[done]

@@ -11,7 +11,7 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
-    {"_math", "_table", "_slices", "_threads", "_recycle", "_jit", "_half", "_fpenv", "_scalars"},
+    {"_math", "_table", "_slices", "_threads", "_recycle", "_jit", "_half", "_fpenv", "_scalars", "_buffer"},
     {"_dispatch", "_known", "_simd"},
     {"_check", "_layout", "_native", "_cpu"},
     {"_overlap", "_entries"},
