@@ -9,7 +9,7 @@ VERSION = $(shell { $(PYTHON) -c "import platform; print(platform.python_version
 TOO_OLD = numclip needs Python 3.11 or newer, and $(PYTHON) is $(or $(VERSION),not there): \
 	name another one, as in make PYTHON=python3.12
 
-.PHONY: help demo test lint format bench bench-quick docs clean
+.PHONY: help demo test test-peers lint format bench bench-quick docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -19,6 +19,9 @@ demo: .venv/.demo  ## train a small character model on real text, clipping its g
 
 test: .venv/.dev  ## run all tests
 	$(BIN)/python -m pytest
+
+test-peers: .venv-peers/.ready  ## compare with TensorFlow, torch and optax, in an environment of their own
+	.venv-peers/bin/python -m pytest tests/peers tests/test_foreign.py
 
 lint: .venv/.dev  ## check style, formatting and types
 	$(BIN)/ruff check .
@@ -30,33 +33,33 @@ format: .venv/.dev  ## put the sources into the form that lint wants
 	$(BIN)/ruff format .
 
 # Every library in the comparison gets the same number of threads: all cores it may use, unless told otherwise.
-THREADS ?= $$($(BIN)/python -c "import numba; print(numba.config.NUMBA_NUM_THREADS)")
+THREADS ?= $$($(PYTHON) -c "import os; print(len(os.sched_getaffinity(0)))")
 BENCHMARK = threads=$(THREADS); \
 	OPENBLAS_NUM_THREADS=$$threads OMP_NUM_THREADS=$$threads NUMBA_NUM_THREADS=$$threads \
-	$(BIN)/python -m pytest benchmarks/bench_clip.py --benchmark-quiet
+	.venv-peers/bin/python -m pytest benchmarks/bench_clip.py benchmarks/bench_training.py --benchmark-quiet
 
-bench: .venv/.dev  ## compare the speed on all workloads and write the table into the README
+bench: .venv-peers/.ready  ## compare the speed on all workloads and write the table into the README
 	@mkdir -p benchmarks/results
 	$(BENCHMARK) --benchmark-json=benchmarks/results/clip.json
-	$(BIN)/python benchmarks/report.py benchmarks/results/clip.json --readme README.md \
+	.venv-peers/bin/python benchmarks/report.py benchmarks/results/clip.json --readme README.md \
 		--picture benchmarks/results/ratios.png
 
-bench-quick: .venv/.dev  ## compare the speed on the small workloads, about two minutes
+bench-quick: .venv-peers/.ready  ## compare the speed on the small workloads, about two minutes
 	@mkdir -p build
-	$(BENCHMARK) -m "not long" --benchmark-max-time=0.25 --benchmark-json=build/bench-quick.json
-	$(BIN)/python benchmarks/report.py build/bench-quick.json --picture build/bench-quick.png
+	$(BENCHMARK) -m "not long" --benchmark-max-time=0.1 --benchmark-json=build/bench-quick.json
+	.venv-peers/bin/python benchmarks/report.py build/bench-quick.json --picture build/bench-quick.png
 
 docs: .venv/.dev  ## write the API pages to build/docs
 	$(BIN)/pdoc --docformat numpy --output-directory build/docs numclip
 
 clean:  ## remove everything that make has made
-	rm -rf .venv build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-peers build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Stamps: set up once, and again when pyproject.toml has changed.
-.venv/.created:
+.venv/.created .venv-peers/.created:
 	$(if $(RECENT),,$(error $(TOO_OLD)))
-	$(PYTHON) -m venv --clear .venv
+	$(PYTHON) -m venv --clear $(@D)
 	@touch $@
 
 .venv/.demo: pyproject.toml | .venv/.created
@@ -66,3 +69,7 @@ clean:  ## remove everything that make has made
 .venv/.dev: pyproject.toml | .venv/.created
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[dev]"
 	@touch $@ .venv/.demo
+
+.venv-peers/.ready: pyproject.toml | .venv-peers/.created
+	.venv-peers/bin/pip install --quiet --disable-pip-version-check --editable ".[peers]"
+	@touch $@

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from threadpoolctl import threadpool_info
 
-PACKAGES = ("numclip", "numba", "numpy")
+PACKAGES = ("numclip", "numba", "numpy", "tbb", "torch", "tensorflow-cpu", "jax", "optax")
 
 
 def pytest_benchmark_update_machine_info(config, machine_info):

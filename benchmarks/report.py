@@ -16,9 +16,11 @@ SHOWN = (
     ("in place, clipped", "alone"),
     ("in place, clipped", "after a matmul"),
     ("in place, not clipped", "alone"),
+    ("in place, not clipped", "after a matmul"),
     ("fresh, clipped", "alone"),
 )
 DRAWN = SHOWN[:2]
+UNCLIPPED = "without clipping"
 
 
 def main():
@@ -34,6 +36,7 @@ def main():
     medians, sizes = collect(results["benchmarks"])
     tables = {situation: table(rows, sizes) for situation, rows in medians.items()}
     print("\n".join(section(situation, tables[situation]) for situation in tables))
+    print(training(results["benchmarks"]))
     print(origin(results))
 
     if options.picture:
@@ -42,13 +45,15 @@ def main():
         shown = [section(situation, tables[situation]) for situation in SHOWN if situation in tables]
         if options.picture:
             shown.append(f"![Ratios to numclip]({options.picture.as_posix()})\n")
-        insert("\n".join([*shown, origin(results)]), options.readme)
+        insert("\n".join([*shown, training(results["benchmarks"]), origin(results)]), options.readme)
 
 
 def collect(benchmarks):
     """Return {(case, when): {workload: {peer: median in s}}} and {workload: (arrays, parameters)}."""
     medians, sizes = {}, {}
     for benchmark in benchmarks:
+        if benchmark["group"] == "training":
+            continue
         info = benchmark["params"] | benchmark["extra_info"]
         situation = info["case"], info["prelude"]
         row = medians.setdefault(situation, {}).setdefault(info["workload"], {})
@@ -93,6 +98,22 @@ def duration(seconds):
     if seconds >= 0.9995e-3:
         return f"{seconds * 1e3:.3g} ms"
     return f"{seconds * 1e6:.3g} µs"
+
+
+def training(benchmarks):
+    """Say how many steps per second the example trains at, by how it clips."""
+    speeds = {
+        benchmark["params"]["clip"]: benchmark["extra_info"]["steps"] / benchmark["stats"]["median"]
+        for benchmark in benchmarks
+        if benchmark["group"] == "training"
+    }
+    if not speeds:
+        return ""
+    clipped = ", ".join(f"{speed:.0f} by {name}" for name, speed in speeds.items() if name != UNCLIPPED)
+    return (
+        f"Steps per second of `examples/char_rnn.py`: {speeds[UNCLIPPED]:.0f} without clipping; "
+        f"with every step clipped, {clipped}.\n"
+    )
 
 
 def section(situation, markdown):

@@ -17,9 +17,14 @@ section 4.1. https://proceedings.mlr.press/v28/pascanu13.html
 
 import argparse
 import math
+import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
+
+# With two BLAS threads products this small are 15 % faster on an idle machine, and on a busy one, where the
+# threads wait for each other, several times slower.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 from matplotlib.figure import Figure

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from numclip import _check, _threads
+from numclip._names import LIST, Names
 
 
 @cache
@@ -16,6 +17,19 @@ def plans() -> Any:
     return _plan
 
 
+def clip(
+    t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Names = LIST
+) -> tuple[list[Any], Any, float]:
+    """Check the norms, clip, and return (results, norm, factor); `out` is as for `_plan.arguments`."""
+    limit = _check.clip_norm(clip_norm)
+    if use_norm is None:
+        done: tuple[list[Any], Any, float] = plans().clip(t_list, out, limit, names)
+        return done
+    given = _check.use_norm(use_norm)
+    plan = plans().Plan(*plans().arguments(t_list, out), names)
+    return plan.results, use_norm, plan.run(limit, given)[1]
+
+
 def clip_by_global_norm(
     t_list: Any, clip_norm: Any, use_norm: Any = None, name: str | None = None, *, out: Any = None
 ) -> tuple[list[Any], Any]:
@@ -25,7 +39,9 @@ def clip_by_global_norm(
     ----------
     t_list : sequence of arrays
         The arrays, of any shapes; dtypes float16, bfloat16, float32, float64, complex64 and complex128, also
-        mixed. Entries may be None, which are passed over, and `IndexedSlices`.
+        mixed. An entry may also be None, which is passed over; a float or nested lists of floats; an
+        `IndexedSlices`; a CSR, CSC, COO, BSR or DIA of ``scipy.sparse``, of which the stored elements count;
+        or a CPU array of another library, by DLPack or ``__array__``, for which a NumPy array comes back.
     clip_norm : float
         The largest norm that is left as it is, at least 0.
     use_norm : float, optional
@@ -80,15 +96,8 @@ def clip_by_global_norm(
     >>> grads[2]
     array([[0.8]], dtype=float32)
     """
-    limit = _check.clip_norm(clip_norm)
-    if out is None:
-        out = ...
-    if use_norm is None:
-        results, norm, _ = plans().clip(t_list, out, limit)
-        return results, norm
-    plan = plans().Plan(*plans().arguments(t_list, out))
-    plan.run(limit, _check.use_norm(use_norm))
-    return plan.results, use_norm
+    results, norm, _ = clip(t_list, ... if out is None else out, clip_norm, use_norm)
+    return results, norm
 
 
 def global_norm(t_list: Any) -> Any:
@@ -123,3 +132,48 @@ def global_norm(t_list: Any) -> Any:
     np.float32(5e+30)
     """
     return plans().clip(t_list, None, math.inf)[1]
+
+
+def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:
+    """Return the factor by which `clip_by_global_norm` would multiply, and the norm; nothing is written.
+
+    A trainer that multiplies its gradients anyway folds the factor into that, and saves the pass over them.
+
+    Parameters
+    ----------
+    t_list : sequence of arrays
+        As for `clip_by_global_norm`.
+    clip_norm : float
+        The largest norm that is left as it is, at least 0.
+    use_norm : float, optional
+        A norm to use in place of the computed one, and returned as it is.
+
+    Returns
+    -------
+    factor : float
+        ``clip_norm / max(global_norm, clip_norm)``: 1.0 where nothing is to be clipped, NaN where the norm is
+        infinite or NaN because an element is.
+    global_norm : numpy.float32 or numpy.float64
+        The norm, as from `clip_by_global_norm`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form. The message names the entry.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> params = [np.zeros(2, np.float32), np.zeros(1, np.float32)]
+    >>> grads = [np.array([3.0, 0.0], np.float32), np.array([4.0], np.float32)]
+    >>> factor, norm = numclip.clip_factor(grads, 2.5)
+    >>> factor, norm
+    (0.5, np.float32(5.0))
+    >>> for param, grad in zip(params, grads):
+    ...     param -= 0.1 * factor * grad
+    >>> params
+    [array([-0.15,  0.  ], dtype=float32), array([-0.2], dtype=float32)]
+    """
+    _, norm, factor = clip(t_list, None, clip_norm, use_norm)
+    return factor, norm

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _dispatch
-from numclip._buffer import lies_inside
+from numclip import _dispatch, _foreign
 from numclip._scalars import as_float
-from numclip._slices import IndexedSlices
 
 Array = NDArray[Any]
 
@@ -24,7 +22,7 @@ def sequence(value: Any, name: str) -> list[Any]:
         return list(value)
     message = f"{name} should be a sequence of arrays. Received {type(value)}"
     if isinstance(value, Mapping):
-        message += ". Pass its values: list(grads.values())"
+        message += ". Pass its values, list(grads.values()), or use numclip.clip_tree_by_global_norm"
     raise TypeError(message)
 
 
@@ -59,6 +57,25 @@ def use_norm(value: Any) -> float:
     return number
 
 
+def reals(value: Any, name: str) -> Array:
+    """Return a real number, or an array of them, as float64."""
+    array = value if isinstance(value, np.ndarray) else _foreign.read(value, name)
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise TypeError(f"{name} should be real. Received an array of dtype {array.dtype}")
+    wide: Array = array.astype(np.float64)
+    if np.isnan(wide).any():
+        raise ValueError(f"{name} should not be NaN")
+    return wide
+
+
+def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
+    """Return an array broadcast to a shape."""
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
+
+
 def source(entry: Any, name: str) -> Array:
     """Return an entry of a list as a NumPy array of its own dtype, without a copy where it has memory."""
     if isinstance(entry, np.ma.MaskedArray):
@@ -67,31 +84,19 @@ def source(entry: Any, name: str) -> Array:
         array = entry.view(np.ndarray)
     else:
         _dispatch.refuse_cuda(entry, name)
-        try:
-            array = np.asarray(entry)
-        except (ValueError, TypeError) as error:
-            raise TypeError(f"{name} cannot be read as an array: {error}") from error
-        if not lies_inside(array):
-            raise ValueError(f"{name} claims memory outside of its buffer")
+        array = _foreign.read(entry, name)
     if array.dtype.name not in ("float16", "float32", "float64", "complex64", "complex128", "bfloat16"):
         raise TypeError(f"{name} has dtype {array.dtype}, expected a floating or complex dtype")
     return array
 
 
-def counterpart(value: Any, entry: Any, name: str, source_name: str) -> None:
-    """Raise where an entry of `out` is None or IndexedSlices and that of `t_list` is not, or the reverse."""
-    if entry is None:
-        raise TypeError(f"{name} should be None, as {source_name} is None")
-    if isinstance(entry, IndexedSlices) and not isinstance(value, IndexedSlices):
-        raise TypeError(f"{name} should be an IndexedSlices, as {source_name} is")
-
-
 def target(value: Any, array: Array, name: str, source_name: str) -> Array:
     """Return an entry of `out` as the array to be written."""
-    if not isinstance(value, np.ndarray):
-        raise TypeError(f"{name} should be an array, received {type(value)}")
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
+    if not isinstance(value, np.ndarray):
+        _dispatch.refuse_cuda(value, name)
+        value = _foreign.memory(value, name)
     if value.shape != array.shape:
         raise ValueError(f"{name} has shape {value.shape}, {source_name} has shape {array.shape}")
     if value.dtype != array.dtype:
@@ -100,7 +105,8 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
         raise ValueError(f"{name} is read-only")
     if _repeats_itself(value):
         raise ValueError(f"{name} has elements that share memory")
-    return value.view(np.ndarray)
+    plain: Array = value.view(np.ndarray)
+    return plain
 
 
 def _repeats_itself(array: Array) -> bool:

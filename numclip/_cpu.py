@@ -19,19 +19,30 @@ from numclip._simd import (
     WIDTH,
     add,
     add_square,
+    fence,
     halve,
     load,
     load_part,
     square,
     store,
     store_part,
+    stream,
     times,
     zeros,
 )
-from numclip._table import KIND, LENGTH, SOURCE, TARGET
+from numclip._table import KIND, LENGTH, NOTHING, SOURCE, TARGET
 
 CHUNK = 4096
 LANES = 4 * WIDTH
+CACHE_LINE = 64
+# A list of up to this many chunks is scaled from its end, in segments of this many elements: the level-2
+# cache holds what was summed last, and 930 thousand float32 take 228 us, not 284. For 124 million, which no
+# cache holds, forwards is 6 % faster.
+BACKWARDS_CHUNKS = 1024
+SEGMENT = 1 << 16
+# From 64 MB of float32 on it pays to write past the caches: 16 million elements in 14 ms, not 18, 64 million
+# in 45, not 75.
+STREAMING_CHUNKS = 4096
 
 
 @intrinsic
@@ -79,16 +90,15 @@ def _sum32(accumulate: Any) -> Any:
     """Make the sum of one kind of term: a function passed at run time would not go to the disk cache."""
 
     @helper
-    def sum32(values: Any, unit: float) -> float:
+    def sum32(values: Any, start: int, stop: int, unit: float) -> float:
         a, b, c, d = zeros(), zeros(), zeros(), zeros()
-        size = values.size
-        whole = size - size % LANES
-        for i in range(0, whole, LANES):
+        whole = stop - (stop - start) % LANES
+        for i in range(start, whole, LANES):
             a = accumulate(a, load(values, i), unit, values)
             b = accumulate(b, load(values, i + WIDTH), unit, values)
             c = accumulate(c, load(values, i + 2 * WIDTH), unit, values)
             d = accumulate(d, load(values, i + 3 * WIDTH), unit, values)
-        left = size - whole
+        left = stop - whole
         if left > 0:
             a = accumulate(a, load_part(values, whole, left), unit, values)
             b = accumulate(b, load_part(values, whole + WIDTH, left - WIDTH), unit, values)
@@ -130,7 +140,7 @@ def fold(sums: Any) -> float:
     while count > 1:
         chunks = (count + CHUNK - 1) // CHUNK
         for chunk in range(chunks):
-            sums[chunk] = sum_of_sums(sums[chunk * CHUNK : min((chunk + 1) * CHUNK, count)], 1.0)
+            sums[chunk] = sum_of_sums(sums, chunk * CHUNK, min((chunk + 1) * CHUNK, count), 1.0)
         count = chunks
     return sums[0]
 
@@ -156,9 +166,12 @@ def sum_block(items: Any, first: Any, start: int, stop: int, unit: float, sums: 
     while chunk < stop:
         values = items.getitem_unchecked(i)[0]
         while chunk < min(stop, first[i + 1]):
-            offset = (chunk - first[i]) * CHUNK
-            part = values[offset : offset + CHUNK]
-            sums[chunk] = sum_of_squares(part, unit) if unit == 1.0 else sum_of_scaled_squares(part, unit)
+            begin = (chunk - first[i]) * CHUNK
+            end = min(begin + CHUNK, values.size)
+            if unit == 1.0:
+                sums[chunk] = sum_of_squares(values, begin, end, unit)
+            else:
+                sums[chunk] = sum_of_scaled_squares(values, begin, end, unit)
             chunk += 1
         i += 1
     leave(environment)
@@ -183,6 +196,18 @@ scale_in_steps = _scale(helper(lambda value, factor, step: times(times(value, st
 
 
 @helper
+def scale_past_caches(source: Any, target: Any, factor: float) -> None:
+    """Write the clipped values of one array without reading the target's cache lines first."""
+    head = min(source.size, -target.ctypes.data % CACHE_LINE // target.itemsize)
+    stop = head + (source.size - head) // LANES * LANES
+    scale(source[:head], target[:head], factor, 1.0)
+    for i in range(head, stop, WIDTH):
+        stream(target, i, times(load(source, i), factor))
+    fence()
+    scale(source[stop:], target[stop:], factor, 1.0)
+
+
+@helper
 def copy(source: Any, target: Any) -> None:
     """Write the values as they are, bit for bit."""
     for i in range(source.size):
@@ -190,23 +215,38 @@ def copy(source: Any, target: Any) -> None:
 
 
 @helper
+def scale_segment(source: Any, target: Any, in_place: bool, chunks: int, factor: float, step: float) -> None:
+    """Write the clipped values of a part of one array."""
+    if step != 1.0:
+        scale_in_steps(source, target, factor, step)
+    elif factor != 1.0 and (in_place or chunks < STREAMING_CHUNKS):
+        scale(source, target, factor, step)
+    elif factor != 1.0:
+        scale_past_caches(source, target, factor)
+    elif not in_place:
+        copy(source, target)
+
+
+@helper
 def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, step: float) -> None:
     """Write the clipped values of the chunks from `start` to `stop`: what this thread has just summed."""
+    if start == stop:
+        return
     environment = enter()
-    i = array_of(first, start)
-    while i < len(items) and first[i] < stop:
+    backwards = first[-1] <= BACKWARDS_CHUNKS
+    i, end, move = array_of(first, start), array_of(first, stop - 1) + 1, 1
+    if backwards:
+        i, end, move = end - 1, i - 1, -1
+    while i != end:
         source, target, in_place = items.getitem_unchecked(i)
         low = max(start - first[i], 0) * CHUNK
-        high = min(stop - first[i], first[i + 1] - first[i]) * CHUNK
-        source, target = source[low:high], target[low:high]
-        if target.size > 0:
-            if step != 1.0:
-                scale_in_steps(source, target, factor, step)
-            elif factor != 1.0:
-                scale(source, target, factor, step)
-            elif not in_place:
-                copy(source, target)
-        i += 1
+        high = min((stop - first[i]) * CHUNK, target.size)
+        segments = (high - low + SEGMENT - 1) // SEGMENT
+        for k in range(segments):
+            begin = low + (segments - 1 - k if backwards else k) * SEGMENT
+            part = slice(begin, min(begin + SEGMENT, high))
+            scale_segment(source[part], target[part], in_place, first[-1], factor, step)
+        i += move
     leave(environment)
 
 
@@ -218,7 +258,7 @@ def bounds(block: int, blocks: int, chunks: int) -> tuple[int, int]:
 
 @helper
 def gather(rows: Any, kind: int, first: Any, chunk_sums: Any, sums: Any) -> None:
-    """Set sums[i] for each row of this kind from the sums of its chunks."""
+    """Set sums[i] for each row of this kind from the sums of its chunks, and to 0 for a row of nothing."""
     item = 0
     for i in range(len(rows)):
         if rows[i, KIND] == kind:
@@ -226,3 +266,5 @@ def gather(rows: Any, kind: int, first: Any, chunk_sums: Any, sums: Any) -> None
             # Most arrays are one chunk, and a slice costs more than their sum: 160 us for 2000, not 90.
             sums[i] = chunk_sums[begin] if end == begin + 1 else fold(chunk_sums[begin:end])
             item += 1
+        elif rows[i, KIND] == NOTHING:
+            sums[i] = 0.0

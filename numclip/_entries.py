@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numba import prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from numclip import _math, _native
@@ -17,7 +18,7 @@ from numclip._native import py_list_size
 from numclip._table import COLUMNS, FLOAT64
 
 # Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
-LOCKED_ELEMENTS = 1 << 16
+LOCKED_CHUNKS = 16
 
 rescue_unit = helper(_math.rescue_unit)
 returned_norm = helper(_math.returned_norm)
@@ -83,42 +84,63 @@ def _clip(
         if unit != 1.0 or rescue == 1.0:
             break
         unit = rescue
-        sums[:] = 0.0
     root = np.sqrt(total)
     norm = returned_norm(root, unit, kind != FLOAT64)
     factor, step = scale_factor(root, unit, norm, clip_norm)
     norm, factor, step = held(norm), held(factor), held(step)
     scale_block(items, first, 0, first[-1], factor, step)
+    factor = held(factor * step)
     leave(environment)
+    return norm, factor
+
+
+def clip_each(rows: Any, kind: int, dtype: Any, clip_norms: Any, factors: Any) -> None:
+    """Clip each row as a list of its own, to a norm of its own, and set its factor."""
+    for i in range(len(rows)):
+        row = rows[i : i + 1]
+        items, first = pairs(row, kind, dtype), first_chunks(row, kind)
+        chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(1, np.float64)
+        factors[i] = _clip(items, first, row, kind, chunk_sums, sums, clip_norms[i])[1]
+
+
+@intrinsic
+def _release_lock(typingctx: Any, wanted: Any) -> Any:
+    """Let other Python threads run, if wanted; return what `_take_lock` needs."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        state = cgutils.alloca_once_value(builder, cgutils.get_null_value(cgutils.voidptr_t))
+        with builder.if_then(arguments[0]):
+            builder.store(context.get_python_api(builder).save_thread(), state)
+        return builder.load(state)
+
+    return types.voidptr(types.boolean), codegen
+
+
+@intrinsic
+def _take_lock(typingctx: Any, state: Any) -> Any:
+    """Take the interpreter's lock again, if it was released."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        with builder.if_then(cgutils.is_not_null(builder, arguments[0])):
+            context.get_python_api(builder).restore_thread(arguments[0])
+        return context.get_dummy_value()
+
+    return types.void(types.voidptr), codegen
+
+
+@helper
+def _clip_rows(rows: Any, kind: int, dtype: Any, clip_norm: float) -> tuple[float, float]:
+    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
+    chunk_sums, sums = np.empty(first[-1], np.float64), np.empty(len(rows), np.float64)
+    state = _release_lock(first[-1] > LOCKED_CHUNKS)
+    norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
+    _take_lock(state)
     return norm, factor
 
 
 def clip(rows: Any, kind: int, dtype: Any, clip_norm: float) -> tuple[float, float]:
     """Clip a packed list of one kind by one thread, all in one call; return (norm, factor)."""
-    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums, sums = np.empty(first[-1], np.float64), np.zeros(len(rows), np.float64)
-    return _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
-
-
-@intrinsic
-def _release_lock(typingctx: Any) -> Any:
-    """Let other Python threads run; return what is needed to take the interpreter's lock again."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_python_api(builder).save_thread()
-
-    return types.voidptr(), codegen
-
-
-@intrinsic
-def _take_lock(typingctx: Any, state: Any) -> Any:
-    """Take the interpreter's lock again."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        context.get_python_api(builder).restore_thread(arguments[0])
-        return context.get_dummy_value()
-
-    return types.void(types.voidptr), codegen
+    return _clip_rows(rows, kind, dtype, clip_norm)
 
 
 def clip_list(
@@ -138,12 +160,5 @@ def clip_list(
         return -1, 0.0, 0.0
     if kinds != 1 << kind:
         return kinds, 0.0, 0.0
-    items, first = pairs(rows, kind, dtype), first_chunks(rows, kind)
-    chunk_sums, sums = np.empty(first[-1], np.float64), np.zeros(len(rows), np.float64)
-    if total <= LOCKED_ELEMENTS:
-        norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
-    else:
-        state = _release_lock()
-        norm, factor = _clip(items, first, rows, kind, chunk_sums, sums, clip_norm)
-        _take_lock(state)
+    norm, factor = _clip_rows(rows, kind, dtype, clip_norm)
     return kinds, norm, factor

@@ -23,8 +23,11 @@ if sysconfig.get_config_var("Py_GIL_DISABLED"):
     # The native walk over a list relies on the lock, and so do the borrowed references in it.
     raise RuntimeError("numclip needs a Python with the global interpreter lock, not a free-threaded one")
 
-# No fast-math flag anywhere: the order of every sum is part of the contract.
-helper = numba.njit(error_model="numpy", nogil=True)
+# No fast-math flag anywhere: the order of every sum is part of the contract. No array expressions that would
+# profit from rewriting; and a helper is called by compiled code alone, so it needs no wrappers: without these
+# two, the first call in a process with an empty disk cache takes 3.7 s instead of 4.7.
+_OPTIONS = {"error_model": "numpy", "no_rewrites": True, "no_cfunc_wrapper": True}
+helper = numba.njit(**_OPTIONS, no_cpython_wrapper=True)
 
 
 @cache
@@ -100,7 +103,7 @@ class PackageCache(FunctionCache):
 
 def entry(function: Callable[..., Any], *, parallel: bool = False, nogil: bool = True) -> Any:
     """Compile `function` as one that Python calls, cached on disk where a directory can be written."""
-    dispatcher = numba.njit(error_model="numpy", nogil=nogil, parallel=parallel)(function)
+    dispatcher = numba.njit(**_OPTIONS, nogil=nogil, parallel=parallel)(function)
     # Where no directory can be written, each process compiles for itself.
     with suppress(Exception):
         dispatcher._cache = PackageCache(function, parallel=parallel, nogil=nogil)

@@ -25,7 +25,8 @@ _SUMS = types.Array(types.float64, 1, "C")
 
 _pack = entry(_native.pack, nogil=False)
 _clip_list = entry(_entries.clip_list, nogil=False)
-_clip = entry(_entries.clip)
+_clip = entry(_entries.clip, nogil=False)
+_clip_each = entry(_entries.clip_each)
 _combine = entry(_entries.combine)
 _decide = entry(_entries.decide)
 _square_sums = {parallel: entry(_entries.square_sums, parallel=parallel) for parallel in (False, True)}
@@ -50,6 +51,12 @@ def clip_list(kind: int) -> Kernel:
 def clip(kind: int) -> Kernel:
     """Return `_entries.clip` for one kind."""
     return _compiled(_clip, (_ROWS, types.int64, types.DType(_CARRIER[kind]), types.float64))
+
+
+@cache
+def clip_each(kind: int) -> Kernel:
+    """Return `_entries.clip_each` for one kind."""
+    return _compiled(_clip_each, (_ROWS, types.int64, types.DType(_CARRIER[kind]), _SUMS, _SUMS))
 
 
 @cache

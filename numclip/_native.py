@@ -161,7 +161,7 @@ def _begin(rows: Any, interval: int) -> int:
 def _sort(order: Any, rows: Any) -> Any:
     """Merge sort by address; equal ones keep their order."""
     size = order.size
-    scratch = np.empty_like(order)
+    scratch = np.empty(size, np.int64)
     width = 1
     while width < size:
         for low in range(0, size, 2 * width):

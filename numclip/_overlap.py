@@ -7,6 +7,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
+from numclip._names import Names
+
 Array = NDArray[Any]
 
 
@@ -35,7 +37,7 @@ def _identity(array: Array) -> tuple[Any, ...]:
     return (array.ctypes.data, array.dtype, tuple(sorted(_steps(array))))
 
 
-def check(sources: Iterable[Array | None], targets: Iterable[Array | None]) -> None:
+def check(sources: Iterable[Array | None], targets: Iterable[Array | None], names: Names) -> None:
     """Raise for a target that shares a byte with another entry; the same array twice in place is allowed.
 
     Linear in the memory that the overlapping spans cover, so that many interleaved columns of one matrix
@@ -55,9 +57,10 @@ def check(sources: Iterable[Array | None], targets: Iterable[Array | None]) -> N
     clusters = _clusters(sorted(spans, key=lambda span: span.low))
     conflicts = [_conflict(cluster) for cluster in clusters if len(cluster) > 1]
     for first, second in sorted(filter(None, conflicts), key=lambda pair: pair[0].entry):
+        name = names.target(first.entry)
         if second.is_target:
-            raise ValueError(f"out[{first.entry}] and out[{second.entry}] overlap in memory")
-        raise ValueError(f"out[{first.entry}] overlaps t_list[{second.entry}] in memory")
+            raise ValueError(f"{name} and {names.target(second.entry)} overlap in memory")
+        raise ValueError(f"{name} overlaps {names.entry(second.entry)} in memory")
 
 
 def _clusters(spans: list[Span]) -> Iterable[list[Span]]:

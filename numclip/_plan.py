@@ -1,5 +1,6 @@
 """A list, checked and packed, and run: at once, or again and again."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _overlap, _threads
 from numclip._buffer import guards
+from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
@@ -38,12 +40,17 @@ def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
 
 
 class Plan:
-    """The packed form of a list, and of the arrays that receive the results; made from `arguments`."""
+    """The packed form of a list, and of the arrays that receive the results; made from `arguments`.
+
+    `names` is what errors call the entries and their targets.
+    """
 
     __slots__ = (
         "_guards",
+        "_kind",
         "_kinds",
         "_loads",
+        "_names",
         "_rows",
         "_single",
         "_sources",
@@ -53,9 +60,10 @@ class Plan:
         "results",
     )
 
-    def __init__(self, sources: list[Any], targets: list[Any], mode: int) -> None:
+    def __init__(self, sources: list[Any], targets: list[Any], mode: int, names: Names = LIST) -> None:
         # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
         self._sources, self._targets, self.results = sources, targets, targets
+        self._names = names
         self._loads: list[tuple[Array, Array]] = []
         self._stores: list[tuple[Array, Array, bool]] = []
         self._rows = np.empty((len(sources), COLUMNS), np.int64)
@@ -63,6 +71,7 @@ class Plan:
         if done < len(sources):
             self._prepare(done, mode)
         self._single = not self._kinds & 1 << FLOAT64
+        self._kind = self._kinds.bit_length() - 1 if self._kinds.bit_count() == 1 else 0
 
     def _pack(self, start: int, mode: int) -> int:
         """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
@@ -71,7 +80,7 @@ class Plan:
             self._sources, self._targets, _known.table(), self._rows, start, mode
         )
         if overlap:
-            _overlap.check(self._sources, self._targets)
+            _overlap.check(self._sources, self._targets, self._names)
         return done
 
     def _prepare(self, done: int, mode: int) -> None:
@@ -82,7 +91,8 @@ class Plan:
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
             target = ... if mode == NO_TARGETS else targets[done]
-            plain = prepare(sources[done], target, done, new=mode == NEW_TARGETS)
+            name, target_name = self._names.entry(done), self._names.target(done)
+            plain = prepare(sources[done], target, name, target_name, new=mode == NEW_TARGETS)
             sources[done], targets[done] = plain.source, plain.target
             self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
             self.results[done] = plain.result
@@ -92,7 +102,7 @@ class Plan:
             if done == stopped:
                 raise RuntimeError(f"t_list[{done}] could not be packed")
         if self._stores and mode == GIVEN_TARGETS:
-            _overlap.check(sources, targets)
+            _overlap.check(sources, targets, self._names)
 
     def arrays(self) -> list[Array]:
         """Return every array whose memory the plan reads or writes."""
@@ -103,23 +113,28 @@ class Plan:
         """Clip, and return (norm, factor)."""
         for buffer, array in self._loads:
             np.copyto(buffer, array)
-        kinds, blocks = self._kinds, _threads.blocks(self._total)
-        if use_norm is None and blocks == 1 and kinds.bit_count() == 1:
-            kind = kinds.bit_length() - 1
+        if use_norm is None and self._kind and _threads.blocks(self._total) == 1:
+            kind = self._kind
             norm, factor = _kernels.clip(kind)(self._rows, kind, _kernels.CARRIER[kind], clip_norm)
         else:
-            root, unit = self._root(blocks) if use_norm is None else (use_norm, 1.0)
-            single = self._single and use_norm is None
-            norm, factor, step = _kernels.decide()(root, unit, clip_norm, single)
-            for kind in self._each_kind():
-                scale_all = _kernels.scale_all(kind, blocks > 1)
-                scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
+            norm, factor = self._run_in_parts(clip_norm, use_norm)
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
         if use_norm is not None:
             return use_norm, factor
         return (as_float32 if self._single else np.float64)(norm), factor
+
+    def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[float, float]:
+        """Run what is not one kind on one thread: a sum and a scaling for each kind."""
+        blocks = _threads.blocks(self._total)
+        root, unit = self._root(blocks) if use_norm is None else (use_norm, 1.0)
+        single = self._single and use_norm is None
+        norm, factor, step = _kernels.decide()(root, unit, clip_norm, single)
+        for kind in self._each_kind():
+            scale_all = _kernels.scale_all(kind, blocks > 1)
+            scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
+        return norm, factor * step
 
     def _root(self, blocks: int) -> tuple[float, float]:
         """Return (root, unit): the norm is root / unit."""
@@ -140,25 +155,29 @@ class Plan:
         return [kind for kind in _ALL_KINDS if self._kinds >> kind & 1]
 
 
-_NORM_TYPE = {kind: np.float64 if kind == FLOAT64 else as_float32 for kind in _ALL_KINDS}
+@cache
+def _fast(kind: int) -> tuple[Any, Any, Any]:
+    """Return the kernel for a list of one kind, the dtype that it takes, and the type of the norm."""
+    return _kernels.clip_list(kind), _kernels.CARRIER[kind], np.float64 if kind == FLOAT64 else as_float32
+
+
 _kind = FLOAT32  # of the list before: most programs have lists of one kind
 
 
-def clip(t_list: Any, out: Any, clip_norm: float) -> tuple[list[Any], Any, float]:
+def clip(t_list: Any, out: Any, clip_norm: float, names: Names = LIST) -> tuple[list[Any], Any, float]:
     """Clip once, and return (results, norm, factor)."""
     global _kind  # noqa: PLW0603 no more than a guess, so it does not matter which thread set it
     sources, targets, mode = arguments(t_list, out)
     kind, most = _kind, _threads.SERIAL_ELEMENTS
     while True:
-        kinds, norm, factor = _kernels.clip_list(kind)(
-            sources, targets, _known.table(), mode, kind, _kernels.CARRIER[kind], clip_norm, most
-        )
+        kernel, carrier, norm_type = _fast(kind)
+        kinds, norm, factor = kernel(sources, targets, _known.table(), mode, kind, carrier, clip_norm, most)
         if kinds == 1 << kind:
-            return targets, _NORM_TYPE[kind](norm), factor
+            return targets, norm_type(norm), factor
         if kinds > 0 and kinds.bit_count() == 1:
             _kind = kind = kinds.bit_length() - 1
         elif kinds < 0 and _threads.serial_elements() > most:
             most = _threads.serial_elements()
         else:
-            plan = Plan(sources, targets, mode)
+            plan = Plan(sources, targets, mode, names)
             return plan.results, *plan.run(clip_norm)

@@ -5,10 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _check, _layout, _overlap
+from numclip import _layout, _operands, _overlap
 from numclip._known import native
-from numclip._recycle import empty_like
-from numclip._slices import IndexedSlices
 
 Array = NDArray[Any]
 
@@ -25,27 +23,18 @@ class Prepared(NamedTuple):
     stores: list[tuple[Array, Array, bool]]
 
 
-def prepare(entry: Any, target_entry: Any, index: int, new: bool) -> Prepared:
+def prepare(entry: Any, target_entry: Any, name: str, target_name: str, new: bool) -> Prepared:
     """Check an entry and its target, raising for what is wrong, and flatten both.
 
     `new` asks for a new target; else a target of ``...`` stands for none.
     """
-    name, target_name = f"t_list[{index}]", f"out[{index}]"
-    given = not new and target_entry is not ...
-    if given:
-        _check.counterpart(target_entry, entry, target_name, name)
-    sparse = entry if isinstance(entry, IndexedSlices) else None
-    if sparse is not None:
-        name, target_name = f"{name}.values", f"{target_name}.values"
-    source = _check.source(entry if sparse is None else sparse.values, name)
-    target, result = None, target_entry
     if new:
-        target = empty_like(source)
-        result = target if sparse is None else IndexedSlices(target, sparse.indices, sparse.dense_shape)
-    elif given:
-        written = target_entry if sparse is None else target_entry.values
-        target = _check.target(written, source, target_name, name)
-    return _flatten(source, target, result)
+        source = _operands.source(entry, name)
+        return _flatten(source, *_operands.new_target(entry, source, name))
+    if target_entry is ...:
+        return _flatten(_operands.source(entry, name), None, None)
+    source, target = _operands.pair(entry, target_entry, name, target_name)
+    return _flatten(source, target, target_entry)
 
 
 def _flatten(source: Array, target: Array | None, result: Any) -> Prepared:

@@ -117,18 +117,39 @@ def load_part(typingctx: Any, array: Any, index: Any, count: Any) -> Any:
     return lanes(array, types.intp, types.intp), codegen
 
 
+def _store(streaming: bool) -> Any:
+    @intrinsic
+    def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            pointer, _ = _vector_pointer(context, builder, signature.args[0], *arguments[:2])
+            item = array.dtype.bitwidth // 8
+            align = WIDTH * item if streaming else item
+            written = builder.store(
+                _narrow(context, builder, array.dtype, arguments[2]), pointer, align=align
+            )
+            if streaming:
+                written.set_metadata("nontemporal", builder.module.add_metadata([ir.IntType(32)(1)]))
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, lanes), codegen
+
+    return store
+
+
+# Set array[index:index + 8], rounded once. The second one goes past the caches, to an address that is a
+# multiple of the vector's size; fence() has to follow before another thread reads.
+store, stream = _store(streaming=False), _store(streaming=True)
+
+
 @intrinsic
-def store(typingctx: Any, array: Any, index: Any, value: Any) -> Any:
-    """Set array[index:index + 8], rounded once."""
+def fence(typingctx: Any) -> Any:
+    """Order the streaming stores before everything that follows."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer, _ = _vector_pointer(context, builder, signature.args[0], *arguments[:2])
-        builder.store(
-            _narrow(context, builder, array.dtype, arguments[2]), pointer, align=array.dtype.bitwidth // 8
-        )
+        builder.fence("seq_cst")
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, lanes), codegen
+    return types.void(), codegen
 
 
 @intrinsic

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from numclip import _coalesce
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class IndexedSlices:
@@ -23,7 +25,7 @@ class IndexedSlices:
     Notes
     -----
     Clipping counts ``values`` as they stand, as TensorFlow does: rows of the same number are not added up
-    first.
+    first. `coalesce` does that. Nothing is checked before it is used.
 
     Examples
     --------
@@ -41,3 +43,39 @@ class IndexedSlices:
     values: Any
     indices: Any
     dense_shape: Any = None
+
+    def coalesce(self) -> "IndexedSlices":
+        """Return the same gradient with each row number once, in ascending order.
+
+        Rows of the same number are added up in float64, and the sums rounded once to the dtype of `values`.
+        The norm of the result is the norm of the larger array.
+
+        Returns
+        -------
+        IndexedSlices
+            New `values` and `indices` of the same dtypes, and the same `dense_shape`.
+
+        Raises
+        ------
+        TypeError
+            If `values` are not floating or complex, or `indices` or `dense_shape` not integers.
+        ValueError
+            If `indices` is not of shape (k,), has a negative element or one out of range for `dense_shape`,
+            or if `dense_shape` does not fit `values`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import numclip
+        >>> values = np.array([[1.0], [4.0], [2.0]], np.float32)
+        >>> rows = numclip.IndexedSlices(values, np.array([7, 2, 7]), (10, 1))
+        >>> rows.coalesce().indices
+        array([2, 7])
+        >>> rows.coalesce().values
+        array([[4.],
+               [3.]], dtype=float32)
+        >>> numclip.global_norm([rows.coalesce()])
+        np.float32(5.0)
+        """
+        values, indices = _coalesce.coalesce(self.values, self.indices, self.dense_shape)
+        return IndexedSlices(values, indices, self.dense_shape)

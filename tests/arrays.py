@@ -239,3 +239,22 @@ def raises_unwritten(exception, message, *watched):
     with pytest.raises(exception, match=starts_with(message)):
         yield
     assert [content(entry) for entry in watched] == before
+
+
+def ramp(size=12, dtype=np.float32):
+    return np.arange(1, size + 1, dtype=dtype)
+
+
+def mixed_list(rng):
+    slices = slices_of(random_array(rng, np.float64, (3, 2)))
+    return [*ragged_list(rng), None, slices]
+
+
+def empty_targets(t_list):
+    targets = []
+    for entry in t_list:
+        if isinstance(entry, IndexedSlices):
+            targets.append(IndexedSlices(np.empty_like(entry.values), entry.indices, entry.dense_shape))
+        else:
+            targets.append(None if entry is None else np.empty_like(entry))
+    return targets

@@ -11,15 +11,30 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
-    {"_math", "_table", "_slices", "_threads", "_recycle", "_jit", "_half", "_fpenv", "_scalars", "_buffer"},
-    {"_dispatch", "_known", "_simd"},
+    {
+        "_math",
+        "_table",
+        "_threads",
+        "_recycle",
+        "_jit",
+        "_half",
+        "_names",
+        "_rounding",
+        "_fpenv",
+        "_scalars",
+        "_buffer",
+    },
+    {"_dispatch", "_foreign", "_known", "_simd", "_sparse"},
     {"_check", "_layout", "_native", "_cpu"},
-    {"_overlap", "_entries"},
-    {"_prepare", "_kernels"},
+    {"_coalesce", "_overlap", "_entries"},
+    {"_slices", "_kernels"},
+    {"_operands"},
+    {"_prepare"},
     {"_plan"},
     {"_api", "_warmup"},
-    {"_clipper", "_config"},
-    {"_selftest"},
+    {"_clipper", "_axes", "_config"},
+    {"_by_norm", "_by_value", "_nodes"},
+    {"_tree", "_selftest"},
     {"__init__"},
     {"__main__"},
 ]
@@ -40,6 +55,10 @@ def test_the_public_names():
         "Clipper",
         "IndexedSlices",
         "clip_by_global_norm",
+        "clip_by_norm",
+        "clip_by_value",
+        "clip_factor",
+        "clip_tree_by_global_norm",
         "global_norm",
         "set_num_threads",
         "set_recycling",
@@ -95,3 +114,17 @@ def test_a_call_loads_numba_alone():
     loaded = modules_after("import numclip, numpy; numclip.global_norm([numpy.ones(3)])")
     assert "numba" in loaded
     assert not loaded & {"torch", "jax", "cupy", "optree", "ml_dtypes"}
+
+
+CALLS = """
+import numclip, numpy as np
+numclip.clip_tree_by_global_norm({"a": [np.ones(3), 1.0, None]}, 1.0)
+numclip.clip_by_norm(np.ones((2, 3)), 1.0, axes=1)
+numclip.clip_by_value(np.ones(3), 0.0, 0.5)
+numclip.clip_factor([np.ones(3)], 0.5)
+numclip.IndexedSlices(np.ones(3), [1, 1, 2]).coalesce()
+"""
+
+
+def test_no_function_loads_the_library_of_an_input():
+    assert not modules_after(CALLS) & {"torch", "jax", "cupy", "optree", "ml_dtypes"}

@@ -1,0 +1,62 @@
+"""Norms along axes: an array as a list of its slices, each clipped by itself."""
+
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from numpy.typing import NDArray
+
+from numclip import _check, _kernels, _known, _operands, _overlap
+from numclip._table import COLUMNS, KIND, LENGTH, SOURCE, TARGET
+
+Array = NDArray[Any]
+
+
+def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
+    """Clip the slices of an array along `axes`, each by its own norm."""
+    source, target, result = _operands.resolve(t, out)
+    summed = _normal(axes, source.ndim)
+    limits = _limits(clip_norm, tuple(1 if i in summed else side for i, side in enumerate(source.shape)))
+    if source.size == 0:
+        return result
+    kept = tuple(axis for axis in range(source.ndim) if axis not in summed)
+    order = (*kept, *summed)
+    ordered = source.transpose(order)
+    values = np.require(ordered, _known.native(source.dtype), ["C", "ALIGNED"])
+    clipped = np.empty_like(values)
+    factors = _clip_each(values, clipped, limits.transpose(order).reshape(-1))
+    changed: Any = True
+    if _overlap.same_elements(source, target):
+        changed = (factors != 1.0).reshape(ordered.shape[: len(kept)] + (1,) * len(summed))
+    np.copyto(target.transpose(order), clipped, where=changed)
+    return result
+
+
+def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
+    try:
+        return tuple(sorted(normalize_axis_tuple(axes, ndim, "axes")))
+    except TypeError:
+        raise TypeError(f"axes should be an int or a sequence of ints. Received {axes!r}") from None
+
+
+def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:
+    """Return a clip_norm for each norm; the norms have this shape."""
+    limits = _check.reals(clip_norm, "clip_norm")
+    if (limits < 0.0).any():
+        raise ValueError(f"clip_norm should be non-negative. Received {limits.min()}")
+    return _check.broadcast(limits, shape, "clip_norm")
+
+
+def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
+    """Clip equal parts of a dense array, as many as there are limits, and return their factors."""
+    kind, reals = _known.KINDS[values.dtype.name]
+    parts = len(limits)
+    offsets = np.arange(parts) * (values.nbytes // parts)
+    rows = np.empty((parts, COLUMNS), np.int64)
+    rows[:, SOURCE] = values.ctypes.data + offsets
+    rows[:, TARGET] = clipped.ctypes.data + offsets
+    rows[:, LENGTH] = values.size // parts * reals
+    rows[:, KIND] = kind
+    factors = np.empty(parts)
+    _kernels.clip_each(kind)(rows, kind, _kernels.CARRIER[kind], np.ascontiguousarray(limits), factors)
+    return factors

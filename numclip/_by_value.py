@@ -1,0 +1,81 @@
+"""Clipping one array to an interval."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numclip import _check, _operands
+from numclip._rounding import rounded
+
+Array = NDArray[Any]
+
+
+def clip_by_value(
+    t: Any, clip_value_min: Any, clip_value_max: Any, name: str | None = None, *, out: Any = None
+) -> Any:
+    """Clip an array so that every element lies between two bounds.
+
+    Parameters
+    ----------
+    t : array
+        Of any shape; of dtype float16, bfloat16, float32 or float64. An `IndexedSlices` and a sparse array of
+        SciPy are clipped in their values.
+    clip_value_min, clip_value_max : float or array
+        The bounds, which may be infinite; arrays broadcast to the shape of `t`.
+    name : str, optional
+        Accepted for TensorFlow's signature; it has no effect.
+    out : array, optional
+        Receives the result: an array of the same shape and dtype as `t`. ``out=t`` clips in place. A new
+        array by default.
+
+    Returns
+    -------
+    array
+        Of the shape and dtype of `t`; `out` if that is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form, or a bound is NaN. Nothing has been written then.
+
+    Notes
+    -----
+    Each result is::
+
+        max(min(t, clip_value_max), clip_value_min)
+
+    so that where the bounds cross it is `clip_value_min`. The bounds are rounded to the dtype of `t`. NaN
+    stays NaN. A zero may take the sign of a bound that is zero.
+
+    References
+    ----------
+    The signature and the contract are those of ``tf.clip_by_value``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> t = np.array([[-10.0, -1.0, 0.0], [0.5, 2.0, 10.0]], np.float32)
+    >>> numclip.clip_by_value(t, -1.0, 1.0)
+    array([[-1. , -1. ,  0. ],
+           [ 0.5,  1. ,  1. ]], dtype=float32)
+    >>> numclip.clip_by_value(t, 0.0, [[1.0], [5.0]], out=t)
+    array([[0. , 0. , 0. ],
+           [0.5, 2. , 5. ]], dtype=float32)
+    """
+    if t is None:
+        raise TypeError("t should be an array. Received None")
+    source, target, result = _operands.resolve(t, out)
+    if source.dtype.kind == "c":
+        raise TypeError(f"t has dtype {source.dtype}, expected a floating dtype")
+    low = _bound(clip_value_min, "clip_value_min", source)
+    high = _bound(clip_value_max, "clip_value_max", source)
+    with np.errstate(invalid="ignore"):  # a signalling NaN
+        np.minimum(source, high, out=target)
+        np.maximum(target, low, out=target)
+    return result
+
+
+def _bound(value: Any, name: str, array: Array) -> Array:
+    return _check.broadcast(rounded(_check.reals(value, name), array.dtype), array.shape, name)

@@ -1,0 +1,373 @@
+"""clip_tree_by_global_norm: containers, nested at will."""
+
+import dataclasses
+import subprocess
+import sys
+from collections import OrderedDict, defaultdict, deque, namedtuple
+from typing import Any
+
+import numpy as np
+import optree
+import pytest
+import scipy.sparse
+from arrays import (
+    assert_result,
+    assert_same_bits,
+    assert_same_norm,
+    both_functions,
+    content,
+    ragged_lists,
+    raises_unwritten,
+    read_only,
+    slices_of,
+    starts_with,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from oracle import ordered_clip
+
+from numclip import clip_by_global_norm, clip_tree_by_global_norm
+
+Pair = namedtuple("Pair", ["weight", "bias"])
+
+
+@dataclasses.dataclass
+class Layer:
+    weight: Any
+    bias: Any = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Frozen:
+    weight: Any
+    norm: Any = dataclasses.field(init=False, default=None)
+
+    def __post_init__(self):
+        if not isinstance(self.weight, np.ndarray):
+            raise TypeError("the weight is an array")
+
+
+class Module:
+    """A container that only optree can take apart."""
+
+    def __init__(self, weight, name):
+        self.weight, self.name = weight, name
+
+
+optree.register_pytree_node(
+    Module,
+    lambda module: ((module.weight,), module.name, ("weight",)),
+    lambda name, children: Module(*children, name),
+    path_entry_type=optree.GetAttrEntry,
+    namespace=optree.registry.__GLOBAL_NAMESPACE,
+)
+
+
+def three(dtype=np.float32):
+    return np.array([3.0, 0.0], dtype)
+
+
+def four(dtype=np.float32):
+    return np.array([[4.0]], dtype)
+
+
+def leaves_of(tree):
+    """The leaves in the order of the list that the tree stands for."""
+    if isinstance(tree, dict):
+        return [leaf for child in tree.values() for leaf in leaves_of(child)]
+    if isinstance(tree, list | tuple):
+        return [leaf for child in tree for leaf in leaves_of(child)]
+    if isinstance(tree, Layer):
+        return leaves_of([tree.weight, tree.bias])
+    return [tree]
+
+
+TREES = {
+    "dict": lambda: {"weight": three(), "bias": four()},
+    "list": lambda: [three(), four()],
+    "tuple": lambda: (three(), four()),
+    "namedtuple": lambda: Pair(three(), four()),
+    "dataclass": lambda: Layer(three(), four()),
+    "OrderedDict": lambda: OrderedDict(weight=three(), bias=four()),
+    "defaultdict": lambda: defaultdict(list, weight=three(), bias=four()),
+    "nested": lambda: {"b": [Pair(three(), None), {}, []], 0: Layer((four(), ()), {"x": None})},
+    "array": lambda: np.array([3.0, 4.0], np.float32),
+    "slices": lambda: {"table": slices_of(three()), "bias": four()},
+    "sparse": lambda: {"table": scipy.sparse.csr_array(np.diag([3.0, 0.0])), "bias": four(np.float64)},
+}
+
+
+@pytest.mark.parametrize("case", TREES)
+def test_the_structure_comes_back(case):
+    tree = TREES[case]()
+    clipped, norm = clip_tree_by_global_norm(tree, 2.5)
+    assert norm == 5
+    assert type(clipped) is type(tree)
+    assert clipped is not tree
+    untouched = TREES[case]()
+    for result, entry, before in zip(*map(leaves_of, (clipped, tree, untouched)), strict=True):
+        assert (result is None) == (entry is None)
+        if isinstance(entry, np.ndarray):
+            assert_same_bits(result, entry / 2)
+            assert_same_bits(entry, before)
+
+
+def test_what_a_structure_is_made_of():
+    tree = TREES["nested"]()
+    clipped, _ = clip_tree_by_global_norm(tree, 2.5)
+    assert list(clipped) == ["b", 0]
+    pair, *empty = clipped["b"]
+    assert type(pair) is Pair
+    assert pair.bias is None
+    assert empty == [{}, []]
+    assert type(clipped[0]) is Layer
+    assert clipped[0].weight[1] == ()
+    assert clipped[0].bias == {"x": None}
+    assert_same_bits(clipped[0].weight[0], four() / 2)
+
+
+@given(st.data(), ragged_lists())
+def test_it_is_the_clipping_of_the_list(data, t_list):
+    cut = data.draw(st.integers(0, len(t_list)))
+    tree = {"z": t_list[:cut], "a": {str(i): entry for i, entry in enumerate(t_list[cut:])}}
+    expected, norm = ordered_clip(t_list, 0.7)
+    clipped, actual = clip_tree_by_global_norm(tree, 0.7)
+    assert_same_norm(actual, norm)
+    assert list(clipped) == ["z", "a"]
+    assert list(clipped["a"]) == list(tree["a"])
+    assert_result([*clipped["z"], *clipped["a"].values()], expected, t_list)
+
+
+def test_dicts_count_in_the_order_of_insertion(rng):
+    arrays = [rng.standard_normal(1000) * 10.0**-i for i in range(8)]
+    names = list("hcagbfed")
+    _, norm = clip_tree_by_global_norm(dict(zip(names, arrays, strict=True)), 1.0)
+    assert_same_norm(norm, clip_by_global_norm(arrays, 1.0)[1])
+
+
+@pytest.mark.parametrize("case", TREES)
+def test_in_place(case):
+    tree = TREES[case]()
+    leaves, before = leaves_of(tree), leaves_of(TREES[case]())
+    clipped, norm = clip_tree_by_global_norm(tree, 2.5, out=tree)
+    assert clipped is tree
+    assert norm == 5
+    for leaf, now, entry in zip(leaves, leaves_of(tree), before, strict=True):
+        assert leaf is now
+        if isinstance(entry, np.ndarray):
+            assert_same_bits(leaf, entry / 2)
+
+
+@pytest.mark.parametrize("case", TREES)
+def test_out_receives_the_results(case):
+    tree, out = TREES[case](), TREES[case]()
+    before = [content(leaf) for leaf in leaves_of(tree) if isinstance(leaf, np.ndarray)]
+    assert clip_tree_by_global_norm(tree, 2.5, out=out)[0] is out
+    assert [content(leaf) for leaf in leaves_of(tree) if isinstance(leaf, np.ndarray)] == before
+    for result, entry in zip(leaves_of(out), leaves_of(tree), strict=True):
+        if isinstance(entry, np.ndarray):
+            assert_same_bits(result, entry / 2)
+
+
+def test_out_is_matched_by_key_and_may_be_of_another_class():
+    tree = {"a": three(), "b": [four()]}
+    out = OrderedDict(b=(np.empty_like(four()),), a=np.empty_like(three()))
+    clip_tree_by_global_norm(tree, 2.5, out=out)
+    assert_same_bits(out["a"], three() / 2)
+    assert_same_bits(out["b"][0], four() / 2)
+
+
+def test_a_defaultdict_keeps_its_factory():
+    clipped, _ = clip_tree_by_global_norm(TREES["defaultdict"](), 1.0)
+    assert clipped["new"] == []
+
+
+def test_a_dataclass_is_copied_without_being_called():
+    tree = Frozen(three())
+    clipped, norm = clip_tree_by_global_norm([tree], 1.5)
+    assert norm == 3
+    assert_same_bits(clipped[0].weight, three() / 2)
+    assert clipped[0].norm is None
+    assert_same_bits(tree.weight, three())
+
+
+def test_the_same_array_at_two_places_is_scaled_once():
+    shared = four()
+    tree = {"encoder": shared, "decoder": [shared], "bias": np.array([np.sqrt(68)], np.float32)}
+    _, norm = clip_tree_by_global_norm(tree, 5.0, out=tree)
+    np.testing.assert_allclose(norm, 10, rtol=1e-7)
+    np.testing.assert_allclose(shared, 2, rtol=1e-7)
+
+
+@pytest.mark.parametrize("tree", [{}, [], (), None, {"a": None}, [[], {}]], ids=repr)
+def test_trees_without_an_array(tree):
+    clipped, norm = clip_tree_by_global_norm(tree, 1.0)
+    assert clipped == tree
+    assert_same_norm(norm, np.float32(0))
+    assert clip_tree_by_global_norm(tree, 1.0, out=tree)[0] is tree
+
+
+def test_floats_are_leaves_and_lists_are_not():
+    clipped, norm = clip_tree_by_global_norm({"a": [3.0, 0.0], "b": 4.0}, 2.5)
+    assert norm == 5
+    assert type(clipped["a"]) is list
+    assert_same_bits(clipped["a"][0], np.array(1.5))
+
+
+def test_a_given_norm_is_used_and_returned():
+    use_norm = np.float32(10)
+    clipped, norm = clip_tree_by_global_norm({"a": four()}, 5.0, use_norm, "name")
+    assert norm is use_norm
+    assert_same_bits(clipped["a"], four() / 2)
+
+
+# --- optree -------------------------------------------------------------------------------------------------
+
+
+def test_registered_classes_are_containers():
+    tree = {"module": Module([three(), None], "dense"), "bias": four()}
+    clipped, norm = clip_tree_by_global_norm(tree, 2.5)
+    assert norm == 5
+    assert type(clipped["module"]) is Module
+    assert clipped["module"].name == "dense"
+    assert_same_bits(clipped["module"].weight[0], three() / 2)
+    assert clip_tree_by_global_norm(tree, 2.5, out=tree)[0] is tree
+    assert_same_bits(tree["module"].weight[0], three() / 2)
+    with pytest.raises(TypeError, match=starts_with("tree['module'].weight[1] has dtype int64")):
+        clip_tree_by_global_norm({"module": Module([three(), np.array([1])], "dense")}, 1.0)
+
+
+def test_so_is_a_deque():
+    clipped, _ = clip_tree_by_global_norm(deque([three(), four()], maxlen=3), 2.5)
+    assert type(clipped) is deque
+    assert clipped.maxlen == 3
+    assert_same_bits(clipped[1], four() / 2)
+
+
+WITHOUT_OPTREE = """
+import sys
+sys.modules["optree"] = None
+from collections import namedtuple
+from dataclasses import dataclass
+import numpy as np, numclip
+@dataclass
+class Layer:
+    weight: object
+Pair = namedtuple("Pair", "a b")
+tree = {"layer": Layer([np.array([3.0])]), "pair": (Pair(np.array([4.0]), None),)}
+print(numclip.clip_tree_by_global_norm(tree, 2.5))
+"""
+
+
+def test_plain_containers_work_without_it():
+    child = subprocess.run(
+        [sys.executable, "-c", WITHOUT_OPTREE], capture_output=True, text=True, check=True, timeout=300
+    )
+    expected = (
+        "({'layer': Layer(weight=[array([1.5])]), 'pair': (Pair(a=array([2.]), b=None),)}, np.float64(5.0))"
+    )
+    assert child.stdout.strip() == expected
+
+
+# --- what is refused ----------------------------------------------------------------------------------------
+
+LEAVES = {
+    "int": (np.array([1], np.int32), TypeError, " has dtype int32, expected a floating or complex dtype"),
+    "str": ("abc", TypeError, " has dtype <U3, expected a floating or complex dtype"),
+    "masked": (np.ma.masked_array([1.0]), TypeError, " is a masked array"),
+    "slices": (
+        slices_of(np.array([1])),
+        TypeError,
+        ".values has dtype int64, expected a floating or complex",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LEAVES)
+def test_an_error_names_the_path(case):
+    leaf, error, message = LEAVES[case]
+    first = three()
+    for tree, path in [
+        ({"layer1": [leaf]}, "tree['layer1'][0]"),
+        ([{"a": first}, Pair(first, leaf)], "tree[1].bias"),
+        (Layer(first, {3: (leaf,)}), "tree.bias[3][0]"),
+        (leaf, "tree"),
+    ]:
+        with raises_unwritten(error, path + message, first):
+            clip_tree_by_global_norm(tree, 1.0)
+
+
+TREE = {"a": [three(), four()], "b": None}
+TARGETS = {
+    "shape": (
+        {"a": [four(), four()], "b": None},
+        ValueError,
+        "out['a'][0] has shape (1, 1), tree['a'][0] has shape",
+    ),
+    "dtype": (
+        {"a": [three(), four(np.float64)], "b": None},
+        TypeError,
+        "out['a'][1] has dtype float64, tree['a'][1] has dtype float32",
+    ),
+    "read-only": ({"a": [three(), read_only(four())], "b": None}, ValueError, "out['a'][1] is read-only"),
+    "float": (
+        {"a": [three(), 4.0], "b": None},
+        TypeError,
+        "out['a'][1] should be an array, received <class 'float'",
+    ),
+    "not None": (
+        {"a": [three(), four()], "b": four()},
+        TypeError,
+        "out['b'] should be None, as tree['b'] is None",
+    ),
+    "deeper": (
+        {"a": [three(), [four()]], "b": None},
+        TypeError,
+        "out['a'][1] should be an array, received <class",
+    ),
+    "no container": (
+        {"a": three(), "b": None},
+        TypeError,
+        "out['a'] should be a container like tree['a']. Received <class 'numpy.ndarray'>",
+    ),
+    "None": (
+        {"a": None, "b": None},
+        TypeError,
+        "out['a'] should be a container like tree['a']. Received <class 'No",
+    ),
+    "missing key": ({"a": [three(), four()]}, ValueError, "out has ['a'], tree has ['a'] ['b']"),
+    "more": (
+        {"a": [three(), four(), four()], "b": None},
+        ValueError,
+        "out['a'] has [0] [1] [2], tree['a'] has [0] [1]",
+    ),
+    "empty": ({}, ValueError, "out has no entries, tree has ['a'] ['b']"),
+    "list": ([three(), four()], ValueError, "out has [0] [1], tree has ['a'] ['b']"),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_a_target_that_does_not_fit_is_refused(case):
+    out, error, message = TARGETS[case]
+    watched = [leaf for leaf in leaves_of([TREE, out]) if isinstance(leaf, np.ndarray)]
+    with raises_unwritten(error, message, *watched):
+        clip_tree_by_global_norm(TREE, 1.0, out=out)
+
+
+def test_overlaps_name_both_paths():
+    base = np.arange(1.0, 9.0)
+    tree = {"a": base[:5], "b": [base[4:]]}
+    with raises_unwritten(ValueError, "out['a'] and out['b'][0] overlap in memory", base):
+        clip_tree_by_global_norm(tree, 1.0, out=tree)
+
+
+@pytest.mark.parametrize("arguments", [(-1.0,), (float("nan"),), (1.0, -1.0)], ids=str)
+def test_bad_norms_are_refused(arguments):
+    with raises_unwritten(ValueError, "", TREE["a"][0]):
+        clip_tree_by_global_norm(TREE, *arguments, out=TREE)
+
+
+@both_functions
+def test_the_functions_of_lists_name_it(function):
+    with pytest.raises(TypeError, match=r"numclip\.clip_tree_by_global_norm"):
+        function({"a": three()})
