@@ -25,8 +25,7 @@ parent has called before, and from whichever thread it was forked. It computes w
 
 **Interrupts.** Ctrl-C does not break off a call in the middle of its work: ``KeyboardInterrupt`` comes when
 the compiled code returns. If it leaves a call that clips in place, each array has been either clipped or not
-touched, none in part, except for arrays that are strided, misaligned or byte-swapped, which are copied back
-one after the other. The next call works.
+touched, none in part. The next call works. While Numba is loaded or compiles, Ctrl-C waits as well.
 
 **Errors.** What is wrong with an argument is found before anything is written. A ``MemoryError`` for new
 results leaves the arguments as they were.
@@ -36,9 +35,9 @@ the package, else in the user's cache directory; where none can be written, each
 which takes seconds. Files that are damaged, or belong to another version of the package, of Numba or another
 processor, are not loaded, and several processes may compile at once. `warmup` fills the cache ahead.
 
-**Floating-point environment.** Results do not change where another library has set flush-to-zero, another
-rounding mode or trapping exceptions, and what it has set is as it was after the call. No call warns, under
-``numpy.errstate(all="raise")`` either.
+**Floating-point environment.** Norms, and what is clipped by them, do not change where another library has
+set flush-to-zero, another rounding mode or trapping exceptions, and what it has set is as it was after the
+call. No call warns, under ``numpy.errstate(all="raise")`` either.
 
 **Refused, clearly.** ``NUMBA_DISABLE_JIT=1`` and a free-threaded Python: the first call raises a
 ``RuntimeError``; the import works.

@@ -1,12 +1,10 @@
 """Clipping the same arrays at every step of a training loop."""
 
-import weakref
 from typing import Any
-
-import numpy as np
 
 from numclip import _check
 from numclip._api import plans
+from numclip._buffer import guards
 
 
 class Clipper:
@@ -58,7 +56,7 @@ class Clipper:
         self._plan = plans().Plan(*plans().arguments(t_list, t_list if out is None else out))
         self._run = self._plan.run
         self.results: list[Any] = self._plan.results
-        self._guards = [weakref.ref(owner) for array in self._plan.arrays() for owner in _owners(array)]
+        self._guards = guards(self._plan.arrays())
 
     def __call__(self, clip_norm: Any = None, use_norm: Any = None) -> Any:
         """Clip the arrays as they are now, and return the norm that they had.
@@ -80,10 +78,3 @@ class Clipper:
             return self._run(limit)[0]
         self._run(limit, _check.use_norm(use_norm))
         return use_norm
-
-
-def _owners(array: Any) -> Any:
-    """Yield an array and those it is a view of: NumPy resizes no array that has a weak reference."""
-    while isinstance(array, np.ndarray):
-        yield array
-        array = array.base

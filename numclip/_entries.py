@@ -89,9 +89,9 @@ def _clip(
     factor, step = scale_factor(root, unit, norm, clip_norm)
     norm, factor, step = held(norm), held(factor), held(step)
     scale_block(items, first, 0, first[-1], factor, step)
-    product = held(factor * step)
+    factor = held(factor * step)
     leave(environment)
-    return norm, product
+    return norm, factor
 
 
 def clip_each(rows: Any, kind: int, dtype: Any, clip_norms: Any, factors: Any) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _overlap, _threads
+from numclip._buffer import guards
 from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
@@ -45,6 +46,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_guards",
         "_kind",
         "_kinds",
         "_loads",
@@ -84,6 +86,8 @@ class Plan:
     def _prepare(self, done: int, mode: int) -> None:
         """Replace the entries that are not plain by flat arrays that are, and pack those."""
         sources, targets = self._sources.copy(), self._targets.copy()
+        # From here on code of the entries may run, and addresses have been taken already.
+        self._guards = guards((*sources, *targets))
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
             target = ... if mode == NO_TARGETS else targets[done]

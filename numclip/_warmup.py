@@ -10,7 +10,7 @@ from numclip._known import KINDS
 
 
 def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
-    """Compile what calls on arrays of these dtypes need, so that the first of them is as fast as the others.
+    """Compile what calls on lists of these dtypes need, so that the first of them is as fast as the others.
 
     Each dtype takes some seconds once on a machine. From then on, the machine code is loaded from Numba's
     cache directory in milliseconds, by the first call as well. Where no such directory can be written, each

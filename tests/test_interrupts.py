@@ -59,6 +59,7 @@ def interrupted(call, delay, grads):
     with pytest.raises(KeyboardInterrupt):
         clip_until_interrupted(call, refill)
     thread.join()
+    assert all((array == array[0]).all() for array in grads)
 
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])

@@ -12,8 +12,17 @@ PACKAGE = Path(numclip.__file__).parent
 # Each module imports from those of lower layers only.
 LAYERS = [
     {
-        *("_math", "_table", "_threads", "_recycle", "_jit", "_half", "_names", "_rounding"),
-        *("_fpenv", "_scalars"),
+        "_math",
+        "_table",
+        "_threads",
+        "_recycle",
+        "_jit",
+        "_half",
+        "_names",
+        "_rounding",
+        "_fpenv",
+        "_scalars",
+        "_buffer",
     },
     {"_dispatch", "_foreign", "_known", "_simd", "_sparse"},
     {"_check", "_layout", "_native", "_cpu"},
@@ -24,8 +33,8 @@ LAYERS = [
     {"_plan"},
     {"_api", "_warmup"},
     {"_clipper", "_axes", "_config"},
-    {"_by_norm", "_by_value", "_nodes", "_selftest"},
-    {"_tree"},
+    {"_by_norm", "_by_value", "_nodes"},
+    {"_tree", "_selftest"},
     {"__init__"},
     {"__main__"},
 ]
