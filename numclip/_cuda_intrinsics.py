@@ -120,7 +120,15 @@ def store_bytes(size: int) -> Any:
 def load_four(kind: int) -> Any:
     """Make load_four(address): a tuple of four elements; the address is aligned to all four, or 16 bytes."""
     vector, pieces = _vector(kind)
-    align = vector.count * _SIZE[kind]
+    if _SIZE[kind] == 2:  # in pairs: the compiler would split a vector of halves into two loads
+        vector = ir.VectorType(ir.IntType(32), 2)
+    align = min(4 * _SIZE[kind], 16)
+
+    def split(builder: Any, element: Any) -> list[Any]:
+        if _SIZE[kind] != 2:
+            return [element]
+        upper = builder.lshr(element, ir.IntType(32)(16))
+        return [builder.trunc(half, ir.IntType(16)) for half in (element, upper)]
 
     @intrinsic
     def load_vector(typingctx: Any, address: Any) -> Any:
@@ -128,7 +136,8 @@ def load_four(kind: int) -> Any:
             elements = []
             for piece in range(pieces):
                 loaded = builder.load(_pointer(builder, arguments[0], piece * align, vector), align=align)
-                elements += [builder.extract_element(loaded, ir.IntType(32)(i)) for i in range(vector.count)]
+                for i in range(vector.count):
+                    elements += split(builder, builder.extract_element(loaded, ir.IntType(32)(i)))
             return context.make_tuple(builder, signature.return_type, elements)
 
         return types.UniTuple(_CARRIER[kind], 4)(types.int64), codegen
