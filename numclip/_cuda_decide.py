@@ -218,6 +218,18 @@ def use_given() -> Any:
 
 
 @cache
+def write_factor() -> Any:
+    """Make the kernel that writes the factor to an address of the caller."""
+
+    @cuda.jit
+    def write(workspace, address):
+        factor, step = load_double(workspace + 8 * FACTOR), load_double(workspace + 8 * STEP)
+        store_double(address, factor * step)
+
+    return write
+
+
+@cache
 def read_scalar(kind: int) -> Any:
     """Make the kernel that copies a number of the caller, on the device, into a word of the header."""
     one, wide = load(kind), widen(kind)

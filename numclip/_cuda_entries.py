@@ -164,7 +164,8 @@ def check_overlap(entries: list[Entry], names: Names) -> list[Entry]:
     end = np.concatenate((target + size, (source + size)[apart]))[order]
     if not any(entry.load or entry.store for entry in entries) and (begin[order][1:] >= end[:-1]).all():
         return entries
-    _overlap.check(*zip(*map(_descriptions, entries), strict=True), names)
+    described = [_descriptions(entry) for entry in entries]
+    _overlap.check([source for source, _ in described], [target for _, target in described], names)
     seen: set[tuple[int, ...]] = set()
     result = []
     for entry in entries:

@@ -10,7 +10,7 @@ from numclip._backend import first_array
 from numclip._cuda_arrays import library, name_of
 from numclip._cuda_chunks import CHUNK, COPY_THREADS, CREW, FOLD_THREADS, LANES, THREADS
 from numclip._cuda_copies import copy_elements
-from numclip._cuda_decide import read_scalar
+from numclip._cuda_decide import read_scalar, write_factor
 from numclip._cuda_driver import (
     Workspace,
     handle_of,
@@ -26,7 +26,6 @@ from numclip._cuda_table import (
     ARRAY_SUMS,
     CHUNK_SUMS,
     COLUMNS,
-    FACTOR,
     FIRST_CHUNK,
     FIRST_RUN,
     GIVEN,
@@ -181,7 +180,7 @@ class Plan:
                 norm = self._launch(workspace.address, stream, clip_norm, use_norm)
                 if factor is not None:
                     address = library(factor).address(factor)
-                    launch(read_scalar(FLOAT64), 1, 1, stream, workspace.address + 8 * FACTOR, address)
+                    launch(write_factor(), 1, 1, stream, workspace.address, address)
                 return norm
 
     def _launch(self, base: int, stream: Any, clip_norm: Any, use_norm: Any) -> Any:

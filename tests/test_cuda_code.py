@@ -86,6 +86,7 @@ def test_the_decision_is_rounded_as_on_the_cpu(compiled, single, again):
 
 def test_the_small_kernels(compiled):
     compiled(_cuda_decide.use_given(), int64, float64, float64)
+    compiled(_cuda_decide.write_factor(), int64, int64)
     for kind in (FLOAT32, FLOAT64, FLOAT16, BFLOAT16):
         compiled(_cuda_decide.read_scalar(kind), int64, int64)
     for item in (1, 2, 4, 8):

@@ -195,6 +195,42 @@ def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, rng, modul
     assert set(handles) == {77 if module.__name__ == "torch" else 99}
 
 
+# --- the other functions ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clip_norm", [0.5, 9.0, 1e-310])
+def test_clip_factor(clip_norm):
+    host, grads = lists()
+    for use_norm in (None, 8.0):
+        factor, norm = numclip.clip_factor(grads, clip_norm, use_norm)
+        wanted = numclip.clip_factor(host, clip_norm, use_norm)
+        assert (to_host(factor)[()], norm if use_norm else to_host(norm)[()]) == wanted
+        assert factor.dtype == np.float64
+
+
+def test_clip_by_norm_and_clip_tree():
+    host, grads = lists()
+    assert_same_bits(to_host(numclip.clip_by_norm(grads[0], 1.5)), np.array([1.5, 0.0], np.float32))
+    clipped, norm = numclip.clip_tree_by_global_norm({"w": grads[0], "b": [None, grads[1]]}, 1.0)
+    assert to_host(norm)[()] == 5.0
+    assert_same_bits(to_host(clipped["b"][1]), np.array([[0.8]], np.float32))
+    with pytest.raises(TypeError, match=r"tree\['b'\] is not a CUDA array, but tree\['w'\] is"):
+        numclip.clip_tree_by_global_norm({"w": grads[0], "b": host[1]}, 1.0)
+
+
+CPU_ALONE = {
+    "axes": lambda array: numclip.clip_by_norm(array, 1.0, axes=0),
+    "value": lambda array: numclip.clip_by_value(array, -1.0, 1.0),
+    "coalesce": lambda array: numclip.IndexedSlices(array, np.arange(2)).coalesce(),
+}
+
+
+@pytest.mark.parametrize("call", CPU_ALONE.values(), ids=CPU_ALONE)
+def test_what_there_is_on_the_cpu_alone_says_so(call):
+    with pytest.raises(TypeError, match="is a CUDA array"):
+        call(lists()[1][0])
+
+
 # --- streams ------------------------------------------------------------------------------------------------
 
 
