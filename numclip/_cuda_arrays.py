@@ -76,6 +76,7 @@ class Interface:
     """Arrays with ``__cuda_array_interface__``, among them Numba's own."""
 
     immutable = False
+    has_streams = True  # an array may name the stream on which it is still being worked on
 
     def plain(self, array: Any) -> Plain | None:
         """Return where an array lies, or None if it takes a closer look."""
@@ -116,7 +117,7 @@ class Interface:
         return LEGACY_STREAM
 
     def pending(self, array: Any) -> int | None:
-        """Return the handle of the stream that an array is still being worked on, if it may be another."""
+        """Return the handle of the stream that an array names."""
         stream: int | None = array.__cuda_array_interface__.get("stream")
         return stream
 
@@ -135,7 +136,9 @@ class Interface:
 
 
 class CuPy(Interface):
-    """CuPy's arrays."""
+    """CuPy's arrays, which belong to its current stream."""
+
+    has_streams = False
 
     def plain(self, array: Any) -> Plain | None:
         """Return where an array lies, or None if it takes a closer look."""
@@ -161,10 +164,6 @@ class CuPy(Interface):
         with cupy.cuda.Device(device):
             return cupy.cuda.get_current_stream().ptr or LEGACY_STREAM
 
-    def pending(self, array: Any) -> int | None:
-        """Return None: CuPy's arrays belong to its current stream."""
-        return None
-
     def empty_like(self, array: Any) -> Any:
         """Return a new array of the same shape, dtype and order."""
         return sys.modules["cupy"].empty_like(array)
@@ -182,7 +181,9 @@ class CuPy(Interface):
 
 
 class Torch(Interface):
-    """PyTorch's CUDA tensors; autograd does not see what is done to them."""
+    """PyTorch's CUDA tensors, which belong to its current stream; autograd sees nothing of what is done."""
+
+    has_streams = False
 
     def __init__(self) -> None:
         torch = sys.modules["torch"]
@@ -222,10 +223,6 @@ class Torch(Interface):
     def current_stream(self, device: int) -> int:
         """Return the handle of torch's current stream."""
         return sys.modules["torch"].cuda.current_stream(device).cuda_stream or LEGACY_STREAM
-
-    def pending(self, array: Any) -> int | None:
-        """Return None: torch's tensors belong to its current stream."""
-        return None
 
     def empty_like(self, array: Any) -> Any:
         """Return a new tensor of the same shape, dtype and order, without a gradient."""

@@ -83,6 +83,7 @@ class Plan:
         # The entries keep the arrays alive for as long as the plan holds their addresses.
         self._entries = check_overlap(entries, names) if given else entries
         self._device, self._reader = entries[first].device, entries[first].reader
+        self._with_streams = [entry for entry in entries if entry.reader and entry.reader.has_streams]
         self._writes = out is not None
         self._in_place = all(entry.source == entry.target for entry in self._entries if entry.target)
         kinds = {entry.kind for entry in entries if entry.array is not None}
@@ -96,6 +97,7 @@ class Plan:
             with on_device(self._device):
                 self._kept = Workspace(stream_of(self._device, self._handle()))
                 self._fill(self._kept)
+                self._kept.stream.synchronize()  # once, so that a call on any stream finds the table there
 
     # --- packing ---
 
@@ -170,7 +172,7 @@ class Plan:
         with on_device(self._device):
             handle = self._handle()
             stream = stream_of(self._device, handle)
-            for pending in {entry.reader.pending(entry.array) for entry in self._entries if entry.reader}:
+            for pending in {entry.reader.pending(entry.array) for entry in self._with_streams}:
                 if pending not in (None, handle):
                     wait_for(pending, self._device, stream)
             workspace = self._kept or shared_workspace(self._device, handle)
