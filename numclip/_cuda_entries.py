@@ -46,7 +46,6 @@ class Entry(NamedTuple):
     device: int = 0
     load: Gap | None = None
     store: Gap | None = None
-    result: Any = None
 
 
 NOTHING = Entry()
@@ -56,55 +55,51 @@ class NotOnDevice(Exception):
     """An entry, by its name, is no CUDA array; the list tells which other one is."""
 
 
-def read(entry: Any, target: Any, name: str, target_name: str, *, new: bool) -> Entry:
+def read(entry: Any, target: Any, index: int, names: Names, *, new: bool) -> Entry:
     """Check an entry and its target, raising for what is wrong, and locate both.
 
     `new` asks for a new target; else a target of ``...`` stands for none.
     """
-    given = not new and target is not ...
-    if entry is None and (not given or target is None):
+    if entry is None and (target is None or target is ...):
         return NOTHING
-    if given:
-        _counterpart(target, entry, target_name, name)
-    sparse = entry if isinstance(entry, IndexedSlices) else None
-    array, written, result = entry, target if given else None, target
-    if sparse is not None:
-        array, name, target_name = sparse.values, f"{name}.values", f"{target_name}.values"
-        written = target.values if given else None
+    given = target is not ...
+    if given and target is not entry:
+        _counterpart(target, entry, names.target(index), names.entry(index))
+    sparse = isinstance(entry, IndexedSlices)
+    array, written = (entry.values, getattr(target, "values", None)) if sparse else (entry, target)
     if not _dispatch.is_cuda(array):
-        raise NotOnDevice(name)
-    if given and not _dispatch.is_cuda(written):
-        raise TypeError(f"{target_name} should be a CUDA array, received {type(written)}")
+        raise NotOnDevice(names.entry(index) + ".values" * sparse)
     reader = library(array)
     plain = reader.plain(array)
-    if plain is None or (given and not (written is array and plain.writable)):
-        found = _described(array, written, reader, (name, target_name), new)
-    else:
-        address = plain.address if given else 0
+    if plain is not None:
+        address, length, kind, device, writable = plain
         if new:
             written = reader.empty_like(array)
-            address = library(written).address(written)
-        found = Entry(plain.address, address, plain.length, plain.kind, array, written, reader, plain.device)
+            target_address = library(written).address(written)
+            return Entry(address, target_address, length, kind, array, written, reader, device)
+        if not given:
+            return Entry(address, 0, length, kind, array, None, reader, device)
+        if written is array and writable:
+            return Entry(address, address, length, kind, array, array, reader, device)
+    name, target_name = names.entry(index) + ".values" * sparse, names.target(index) + ".values" * sparse
     if new:
-        result = found.written
-        if sparse is not None:
-            result = IndexedSlices(result, sparse.indices, sparse.dense_shape)
-    return found._replace(result=result)
+        written = reader.empty_like(array)
+    elif not given:
+        written = None
+    elif not _dispatch.is_cuda(written):
+        raise TypeError(f"{target_name} should be a CUDA array, received {type(written)}")
+    return _described(array, written, reader, name, target_name)
 
 
-def _described(array: Any, written: Any, reader: Interface, names: tuple[str, str], new: bool) -> Entry:
+def _described(array: Any, written: Any, reader: Interface, name: str, target_name: str) -> Entry:
     """Locate an entry that is not in C order, or whose target is another array."""
-    name, target_name = names
     source = reader.describe(array, name)
     if name_of(source.dtype) not in KINDS:
         raise TypeError(f"{name} has dtype {source.dtype}, expected a floating or complex dtype")
     if not source.dtype.isnative:
         raise TypeError(f"{name} has dtype {source.dtype}: a CUDA array should be of native byte order")
     device, target = reader.device(array), None
-    if new:
-        written = reader.empty_like(array)
-        target = library(written).describe(written, target_name)
-    elif written is not None:
+    if written is not None:
         target_reader = library(written)
         target = target_reader.describe(written, target_name)
         _check.target(target, source, target_name, name)

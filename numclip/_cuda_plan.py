@@ -41,6 +41,7 @@ from numclip._cuda_table import (
 )
 from numclip._known import KINDS
 from numclip._names import LIST, Names
+from numclip._slices import IndexedSlices
 from numclip._table import FLOAT64
 
 Array = NDArray[Any]
@@ -66,12 +67,14 @@ class Plan:
             targets = sources if out is t_list else _check.sequence(out, "out")
             if len(targets) != len(sources):
                 raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
-        first, _ = first_array(sources)
+        first, array = first_array(sources)
+        new = out is ...
         try:
-            entries = [
-                read(entry, target, names.entry(i), names.target(i), new=out is ...)
-                for i, (entry, target) in enumerate(zip(sources, targets, strict=True))
-            ]
+            with on_device(library(array).device(array)):  # for new targets
+                entries = [
+                    read(entry, target, i, names, new=new)
+                    for i, (entry, target) in enumerate(zip(sources, targets, strict=True))
+                ]
         except NotOnDevice as error:
             raise TypeError(f"{error} is not a CUDA array, but {names.entry(first)} is") from None
         for i, entry in enumerate(entries):
@@ -91,7 +94,11 @@ class Plan:
         self._kinds = tuple(sorted(kinds))
         self._stream = stream
         self._pack()
-        self.results = [entry.result for entry in entries] if not given else targets
+        self.results = targets
+        if new:
+            self.results = [
+                _like(source, entry.written) for source, entry in zip(sources, entries, strict=True)
+            ]
         self._kept: Workspace | None = None
         if keep:
             with on_device(self._device):
@@ -228,6 +235,13 @@ class Plan:
                     base + buffer,
                     base if gap.in_place else 0,
                 )
+
+
+def _like(entry: Any, result: Any) -> Any:
+    """Return what holds the result: the like of the entry."""
+    if isinstance(entry, IndexedSlices):
+        return IndexedSlices(result, entry.indices, entry.dense_shape)
+    return result
 
 
 def _number(value: Any, word: int, stream: Any) -> float:
