@@ -167,6 +167,8 @@ def global_norm(t_list: Any, *, stream: Any = None) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
+    if stream is None and not _backend.on_cuda(t_list):
+        return plans().clip(t_list, None, math.inf)[1]
     return clip(t_list, None, math.inf, None, stream=stream)[1]
 
 
