@@ -9,7 +9,7 @@ VERSION = $(shell { $(PYTHON) -c "import platform; print(platform.python_version
 TOO_OLD = numclip needs Python 3.11 or newer, and $(PYTHON) is $(or $(VERSION),not there): \
 	name another one, as in make PYTHON=python3.12
 
-.PHONY: help demo test test-long test-versions test-peers lint format bench bench-quick docs clean
+.PHONY: help demo test test-long test-versions test-peers gpu lint format bench bench-quick docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -28,6 +28,9 @@ test-versions: .venv/.dev  ## test the wheel at the oldest and the newest Python
 
 test-peers: .venv-peers/.ready  ## compare with TensorFlow, torch and optax, in an environment of their own
 	.venv-peers/bin/python -m pytest tests/peers tests/test_foreign.py
+
+gpu:  ## on a machine with a CUDA GPU: run its tests and measure, by a Python with numba-cuda and PyTorch
+	PYTHON=$(PYTHON) benchmarks/cuda.sh
 
 lint: .venv/.dev  ## check style, formatting and types
 	$(BIN)/ruff check .

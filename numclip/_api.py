@@ -4,7 +4,7 @@ import math
 from functools import cache
 from typing import Any
 
-from numclip import _check, _threads
+from numclip import _backend, _check, _threads
 from numclip._names import LIST, Names
 
 
@@ -17,10 +17,31 @@ def plans() -> Any:
     return _plan
 
 
+@cache
+def cuda_plans() -> Any:
+    """Return the module of the plan for CUDA arrays."""
+    try:
+        import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
+    except ImportError:
+        raise ImportError(
+            "clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]', or 'numclip[cuda12]'"
+            " for a driver of CUDA 12"
+        ) from None
+    from numclip import _cuda_plan
+
+    return _cuda_plan
+
+
 def clip(
-    t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Names = LIST
-) -> tuple[list[Any], Any, float]:
+    t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Names = LIST, stream: Any = None
+) -> tuple[list[Any], Any, Any]:
     """Check the norms, clip, and return (results, norm, factor); `out` is as for `_plan.arguments`."""
+    if _backend.on_cuda(t_list):
+        clipped: tuple[list[Any], Any, Any] = cuda_plans().clip(
+            t_list, out, clip_norm, use_norm, names, stream
+        )
+        return clipped
+    _check.no_stream(stream)
     limit = _check.clip_norm(clip_norm)
     if use_norm is None:
         done: tuple[list[Any], Any, float] = plans().clip(t_list, out, limit, names)
@@ -31,7 +52,13 @@ def clip(
 
 
 def clip_by_global_norm(
-    t_list: Any, clip_norm: Any, use_norm: Any = None, name: str | None = None, *, out: Any = None
+    t_list: Any,
+    clip_norm: Any,
+    use_norm: Any = None,
+    name: str | None = None,
+    *,
+    out: Any = None,
+    stream: Any = None,
 ) -> tuple[list[Any], Any]:
     """Clip a list of arrays so that the norm of all of them together is at most `clip_norm`.
 
@@ -43,21 +70,25 @@ def clip_by_global_norm(
         `IndexedSlices`; a CSR, CSC, COO, BSR or DIA of ``scipy.sparse``, of which the stored elements count;
         or a CPU array of another library, by DLPack or ``__array__``, for which a NumPy array comes back.
     clip_norm : float
-        The largest norm that is left as it is, at least 0.
+        The largest norm that is left as it is, at least 0. With CUDA arrays also a 0-d CUDA array.
     use_norm : float, optional
-        A norm to use in place of the computed one, and returned as it is.
+        A norm to use in place of the computed one, and returned as it is. With CUDA arrays also a 0-d CUDA
+        array.
     name : str, optional
         Accepted for TensorFlow's signature; it has no effect.
     out : sequence of arrays, optional
         Receives the results: an array of the same shape and dtype for each of `t_list`, None for None.
         ``out=t_list`` clips in place. New arrays by default.
+    stream : CUDA stream or handle, optional
+        Where the work on CUDA arrays is enqueued: by default on the current stream of their library.
 
     Returns
     -------
     list_clipped : list
         An entry for each of `t_list`, of its dtype and shape; the entries of `out` if that is given.
     global_norm : numpy.float32 or numpy.float64
-        The norm before clipping: a float64 if an array has 64 bits per real number, else a float32.
+        The norm before clipping: a float64 if an array has 64 bits per real number, else a float32. With CUDA
+        arrays a 0-d array on the device, of the library of the first array.
 
     Raises
     ------
@@ -73,6 +104,10 @@ def clip_by_global_norm(
     Squares are formed and summed in float64, in an order that does not depend on the machine or the number
     of threads. A norm that is at most `clip_norm` leaves every bit as it was; in place, nothing is written
     then. If the norm is infinite or NaN because an element is, every result is NaN.
+
+    With CUDA arrays of CuPy, PyTorch or Numba, or others that have ``__cuda_array_interface__``, all is done
+    on the device, and the host does not wait for it; the results have the same bits. A `clip_norm` on the
+    device cannot be checked: where it is negative or NaN, every result is NaN.
 
     References
     ----------
@@ -96,16 +131,18 @@ def clip_by_global_norm(
     >>> grads[2]
     array([[0.8]], dtype=float32)
     """
-    results, norm, _ = clip(t_list, ... if out is None else out, clip_norm, use_norm)
+    results, norm, _ = clip(t_list, ... if out is None else out, clip_norm, use_norm, stream=stream)
     return results, norm
 
 
-def global_norm(t_list: Any) -> Any:
+def global_norm(t_list: Any, *, stream: Any = None) -> Any:
     """Return the norm of all arrays of a list together.
 
     Parameters
     ----------
     t_list : sequence of arrays
+        As for `clip_by_global_norm`.
+    stream : CUDA stream or handle, optional
         As for `clip_by_global_norm`.
 
     Returns
@@ -131,7 +168,9 @@ def global_norm(t_list: Any) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    return plans().clip(t_list, None, math.inf)[1]
+    if stream is None and not _backend.on_cuda(t_list):
+        return plans().clip(t_list, None, math.inf)[1]
+    return clip(t_list, None, math.inf, None, stream=stream)[1]
 
 
 def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:
@@ -152,7 +191,7 @@ def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[floa
     -------
     factor : float
         ``clip_norm / max(global_norm, clip_norm)``: 1.0 where nothing is to be clipped, NaN where the norm is
-        infinite or NaN because an element is.
+        infinite or NaN because an element is. With CUDA arrays a 0-d float64 array on the device.
     global_norm : numpy.float32 or numpy.float64
         The norm, as from `clip_by_global_norm`.
 
@@ -175,5 +214,8 @@ def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[floa
     >>> params
     [array([-0.15,  0.  ], dtype=float32), array([-0.2], dtype=float32)]
     """
+    if _backend.on_cuda(t_list):
+        on_device: tuple[Any, Any] = cuda_plans().clip_factor(t_list, clip_norm, use_norm)
+        return on_device
     _, norm, factor = clip(t_list, None, clip_norm, use_norm)
     return factor, norm

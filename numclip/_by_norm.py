@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from numclip import _check
-from numclip._api import plans
+from numclip._api import clip
 from numclip._names import ARRAY
 
 
@@ -72,6 +71,5 @@ def clip_by_norm(
         from numclip._axes import clip_along
 
         return clip_along(t, clip_norm, axes, out)
-    limit = _check.clip_norm(clip_norm)
-    [result], _, _ = plans().clip([t], ... if out is None else [out], limit, ARRAY)
+    [result], _, _ = clip([t], ... if out is None else [out], clip_norm, None, ARRAY)
     return result

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from numclip import _check
-from numclip._api import plans
+from numclip import _backend, _check
+from numclip._api import cuda_plans, plans
 from numclip._buffer import guards
 
 
@@ -34,6 +34,9 @@ class Clipper:
     Several threads may each call a clipper of their own. Two calls of one clipper at the same time clip the
     same arrays twice at once, as any two functions that write to one array do: take a lock around them.
 
+    With CUDA arrays, the table of addresses is uploaded once, and a call is launches alone: after the first
+    one it can be captured in a CUDA graph. Calls on different streams need clippers of their own.
+
     Examples
     --------
     >>> import numpy as np
@@ -49,14 +52,20 @@ class Clipper:
     np.float32(1.0)
     """
 
-    __slots__ = ("_guards", "_limit", "_plan", "_run", "results")
+    __slots__ = ("_guards", "_limit", "_numbers", "_plan", "_run", "results")
 
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
-        self._limit = _check.clip_norm(clip_norm)
-        self._plan = plans().Plan(*plans().arguments(t_list, t_list if out is None else out))
+        out = t_list if out is None else out
+        on_cuda = _backend.on_cuda(t_list)
+        self._numbers: Any = cuda_plans() if on_cuda else _check
+        self._limit = self._numbers.clip_norm(clip_norm)
+        if on_cuda:
+            self._plan = cuda_plans().Plan(t_list, out, keep=True)
+        else:
+            self._plan = plans().Plan(*plans().arguments(t_list, out))
         self._run = self._plan.run
         self.results: list[Any] = self._plan.results
-        self._guards = guards(self._plan.arrays())
+        self._guards = [] if on_cuda else guards(self._plan.arrays())
 
     def __call__(self, clip_norm: Any = None, use_norm: Any = None) -> Any:
         """Clip the arrays as they are now, and return the norm that they had.
@@ -73,8 +82,8 @@ class Clipper:
         numpy.float32 or numpy.float64
             The norm before clipping, as from `clip_by_global_norm`.
         """
-        limit = self._limit if clip_norm is None else _check.clip_norm(clip_norm)
+        limit = self._limit if clip_norm is None else self._numbers.clip_norm(clip_norm)
         if use_norm is None:
             return self._run(limit)[0]
-        self._run(limit, _check.use_norm(use_norm))
+        self._run(limit, self._numbers.use_norm(use_norm))
         return use_norm

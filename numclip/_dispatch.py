@@ -1,18 +1,43 @@
 """Which backend an array belongs to, from its type, without importing anything."""
 
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
 from typing import Any
+
+
+def _has_interface(entry: Any) -> bool:
+    try:
+        return entry.__cuda_array_interface__ is not None
+    except (AttributeError, RuntimeError, TypeError):  # JAX has the attribute on arrays of the CPU too
+        return False
+
+
+def _never(entry: Any) -> bool:
+    return False
+
+
+def _always(entry: Any) -> bool:
+    return True
+
+
+@cache
+def _test_of(kind: type) -> Callable[[Any], bool]:
+    """Return what tells whether an array of a type lies on a CUDA device."""
+    if not hasattr(kind, "__cuda_array_interface__"):
+        return _never
+    if kind.__module__.partition(".")[0] in ("cupy", "numba"):
+        return _always
+    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
+    return attrgetter("is_cuda") if hasattr(kind, "is_cuda") else _has_interface
 
 
 def is_cuda(entry: Any) -> bool:
     """Tell whether an entry lies in the memory of a CUDA device."""
-    try:
-        return hasattr(type(entry), "__cuda_array_interface__") and entry.__cuda_array_interface__ is not None
-    except (AttributeError, RuntimeError, TypeError):
-        # torch has the attribute on every tensor, and raises for those on the CPU or with gradients.
-        return getattr(entry, "is_cuda", False) is True
+    return _test_of(entry.__class__)(entry)
 
 
 def refuse_cuda(entry: Any, name: str) -> None:
-    """Raise for a CUDA array: this is where the CUDA backend takes over once it is there."""
+    """Raise for a CUDA array."""
     if is_cuda(entry):
-        raise TypeError(f"{name} is a CUDA array ({type(entry)}): numclip clips arrays on the CPU only")
+        raise TypeError(f"{name} is a CUDA array ({type(entry)}), expected one on the CPU")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _check, _kernels, _known, _overlap, _threads
+from numclip import _backend, _check, _kernels, _known, _overlap, _threads
 from numclip._buffer import guards
 from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
@@ -91,6 +91,7 @@ class Plan:
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
             target = ... if mode == NO_TARGETS else targets[done]
+            _backend.refuse_mixed(sources, done, self._names)
             name, target_name = self._names.entry(done), self._names.target(done)
             plain = prepare(sources[done], target, name, target_name, new=mode == NEW_TARGETS)
             sources[done], targets[done] = plain.source, plain.target

@@ -1,0 +1,282 @@
+"""Clipping in place on a CUDA GPU: time on the device and time of the host apart, beside PyTorch and CuPy.
+
+Device times are those of a CUDA graph that clips several sets of gradients, more than the L2 cache holds,
+restored before each round. Host times are those of a call that finds the device idle. Run as a script; it
+needs PyTorch, and takes CuPy along where it is installed. Results go to a folder, as JSON and as a table in
+Markdown.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from math import prod
+from pathlib import Path
+
+import torch
+from workloads import WORKLOADS
+
+import numclip
+
+REPEATS, HOST_CALLS = 30, 30
+MOST_BYTES = 2 * 2**30  # of gradients, for all sets of a workload together
+PACKAGES = ("numclip", "numba", "numba-cuda", "numpy", "torch", "cupy-cuda12x", "cupy-cuda13x")
+SHAPES = {name: [tuple(shape) for shape in workload().values()] for name, workload in WORKLOADS.items()}
+SHAPES["one_gigabyte"] = [(4096, 16384)] * 4
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cuda"))
+    parser.add_argument("--workloads", nargs="*", default=list(SHAPES), choices=SHAPES)
+    options = parser.parse_args()
+    results = {"machine": machine(), "bandwidth": bandwidth(), "rows": []}
+    print(json.dumps(results, indent=1), flush=True)
+    for name in options.workloads:
+        for dtype in (torch.float32, torch.bfloat16):
+            for clipped in (False, True):
+                row = measure(name, dtype, clipped)
+                results["rows"].append(row)
+                print(json.dumps(row), flush=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "cuda.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    text = report(results)
+    (options.out / "cuda.md").write_text(text, encoding="utf-8")
+    print(text)
+
+
+# --- the machine --------------------------------------------------------------------------------------------
+
+
+def machine():
+    """Say where the numbers are from."""
+    properties = torch.cuda.get_device_properties(0)
+    versions = {"Python": platform.python_version(), "CUDA": torch.version.cuda}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    versions.setdefault("numclip", numclip.__version__)
+    return {
+        "gpu": properties.name,
+        "processors": properties.multi_processor_count,
+        "l2_bytes": getattr(properties, "L2_cache_size", 0),
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions,
+    }
+
+
+def bandwidth():
+    """Return bytes per second of a copy, read and written, and of PyTorch's fastest reduction, read."""
+    values = torch.randn(2**28, device="cuda")
+    target = torch.empty_like(values)
+    size = values.numel() * values.element_size()
+    copy = device_time(lambda: target.copy_(values))
+    read = min(device_time(values.sum), device_time(lambda: torch.linalg.vector_norm(values)))
+    return {"copy": 2 * size / copy, "read": size / read}
+
+
+def device_time(call, prepare=lambda: None):
+    """Return the median device time of a call, in seconds."""
+    times = []
+    for repeat in range(REPEATS + 3):
+        prepare()
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        call()
+        end.record()
+        torch.cuda.synchronize()
+        if repeat >= 3:
+            times.append(start.elapsed_time(end) / 1e3)
+    return statistics.median(times)
+
+
+# --- one workload -------------------------------------------------------------------------------------------
+
+
+class Workload:
+    """Sets of gradients on the device, as parameters have them, and what clips each of the sets."""
+
+    def __init__(self, shapes, dtype, clipped):
+        size = sum(map(prod, shapes)) * dtype.itemsize
+        l2 = getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 64 * 2**20)
+        count = max(1, min(MOST_BYTES // size, -(-4 * l2 // size), 64))
+        torch.manual_seed(0)
+        scales = 10 ** (-1 - 3 * torch.rand(len(shapes)))
+        first = [
+            torch.randn(shape, device="cuda").mul_(scale) for shape, scale in zip(shapes, scales, strict=True)
+        ]
+        self.original = [grad.to(dtype) for grad in first]
+        self.sets = [[grad.clone() for grad in self.original] for _ in range(count)]
+        norm = float(numclip.global_norm(self.original))
+        self.clip_norm = norm / 3 if clipped else 2 * norm
+        self.bytes = size * (3 if clipped else 1)
+
+    def restore(self):
+        """Undo the clipping of all sets."""
+        for grads in self.sets:
+            torch._foreach_copy_(grads, self.original)
+
+
+def numclip_once(workload):
+    """Return calls of the function, one for each set."""
+    return [
+        lambda grads=grads: numclip.clip_by_global_norm(grads, workload.clip_norm, out=grads)
+        for grads in workload.sets
+    ]
+
+
+def numclip_clipper(workload):
+    """Return clippers, one for each set."""
+    return [numclip.Clipper(grads, workload.clip_norm) for grads in workload.sets]
+
+
+def torch_foreach(workload):
+    """Return calls of PyTorch's function, one for each set."""
+    calls = []
+    for grads in workload.sets:
+        parameters = [torch.nn.Parameter(torch.empty_like(grad)) for grad in grads]
+        for parameter, grad in zip(parameters, grads, strict=True):
+            parameter.grad = grad
+        calls.append(lambda p=parameters: torch.nn.utils.clip_grad_norm_(p, workload.clip_norm, foreach=True))
+    return calls
+
+
+def cupy_arrays(workload):
+    """Return the sets as CuPy's arrays, which share their memory."""
+    import cupy
+
+    return cupy, [[cupy.from_dlpack(grad) for grad in grads] for grads in workload.sets]
+
+
+def cupy_one_by_one(workload):
+    """Return the loop that people write: a norm for each array, read by the host."""
+    cupy, sets = cupy_arrays(workload)
+
+    def clip(grads):
+        norm = sum(float(cupy.vdot(grad, grad)) for grad in (grad.ravel() for grad in grads)) ** 0.5
+        if norm > workload.clip_norm:
+            for grad in grads:
+                cupy.multiply(grad, workload.clip_norm / norm, out=grad)
+
+    return [lambda grads=grads: clip(grads) for grads in sets]
+
+
+def cupy_concatenate(workload):
+    """Return the other way that people write it: all gradients in one array."""
+    cupy, sets = cupy_arrays(workload)
+
+    def clip(grads):
+        norm = cupy.linalg.norm(cupy.concatenate([grad.ravel() for grad in grads]))
+        factor = cupy.minimum(1.0, workload.clip_norm / norm).astype(grads[0].dtype)
+        for grad in grads:
+            cupy.multiply(grad, factor, out=grad)
+
+    return [lambda grads=grads: clip(grads) for grads in sets]
+
+
+PEERS = {
+    "numclip": numclip_once,
+    "Clipper": numclip_clipper,
+    "torch": torch_foreach,
+    "cupy, one by one": cupy_one_by_one,
+    "cupy, concatenated": cupy_concatenate,
+}
+IN_GRAPHS = ("Clipper", "torch")
+
+
+def measure(name, dtype, clipped):
+    """Return the times of all peers on one workload, in seconds for each set."""
+    workload = Workload(SHAPES[name], dtype, clipped)
+    row = {
+        "workload": name,
+        "arrays": len(SHAPES[name]),
+        "dtype": str(dtype).removeprefix("torch."),
+        "clipped": clipped,
+        "sets": len(workload.sets),
+        "bytes": workload.bytes,
+        "device": {},
+        "host": {},
+    }
+    for peer, make in PEERS.items():
+        try:
+            calls = make(workload)
+            workload.restore()
+            for call in calls:  # compiles, and fills the caches of allocators
+                call()
+            torch.cuda.synchronize()
+            row["host"][peer] = host_time(calls, workload)
+            run = graph_of(calls) if peer in IN_GRAPHS else lambda calls=calls: [call() for call in calls]
+            row["device"][peer] = device_time(run, workload.restore) / len(calls)
+        except Exception as error:  # a peer that cannot: CuPy and bfloat16, no CuPy at all
+            print(f"{peer}, {name}, {dtype}: {type(error).__name__}: {error}", file=sys.stderr)
+            torch.cuda.synchronize()
+    return row
+
+
+def graph_of(calls):
+    """Return what replays the calls without the host."""
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        for call in calls:
+            call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for call in calls:
+            call()
+    return graph.replay
+
+
+def host_time(calls, workload):
+    """Return the median time of a call, which does not include what the device still has to do."""
+    workload.restore()
+    times = []
+    for i in range(HOST_CALLS):
+        torch.cuda.synchronize()
+        call = calls[i % len(calls)]
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+# --- the table ----------------------------------------------------------------------------------------------
+
+
+def report(results):
+    """Return the table: times of numclip, and how many times as long the others take."""
+    where, rates = results["machine"], results["bandwidth"]
+    versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    lines = [
+        f"In place on {where['gpu']}, {where['date']}; copy {rates['copy'] / 1e12:.2f} TB/s, "
+        f"read {rates['read'] / 1e12:.2f} TB/s; {versions}.",
+        "",
+        "| workload | arrays | dtype | clipped | device, us | TB/s | torch | call, us | Clipper | torch |",
+        "|---|---:|---|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for row in results["rows"]:
+        device, host = row["device"], row["host"]
+        own = device.get("Clipper")
+        cells = [
+            row["workload"],
+            row["arrays"],
+            row["dtype"],
+            "yes" if row["clipped"] else "no",
+            f"{own * 1e6:.1f}" if own else "",
+            f"{row['bytes'] / own / 1e12:.2f}" if own else "",
+            f"{device['torch'] / own:.2f}×" if own and "torch" in device else "",
+            f"{host['numclip'] * 1e6:.0f}" if "numclip" in host else "",
+            f"{host['Clipper'] * 1e6:.0f}" if "Clipper" in host else "",
+            f"{host['torch'] / host['Clipper']:.1f}×" if "torch" in host and "Clipper" in host else "",
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,260 @@
+"""What a CUDA array is: where it lies, what it holds, its stream, and how another one like it is made.
+
+One class for each library, found by the type of an array; nothing is imported that the caller has not.
+"""
+
+import math
+import sys
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import cuda
+from numpy.typing import NDArray
+
+from numclip._cuda_driver import LEGACY_STREAM, address_of, current_device, device_of
+from numclip._known import KINDS
+from numclip._table import ITEM_SIZE
+
+Array = NDArray[Any]
+
+
+class Plain(NamedTuple):
+    """An array of one of the known dtypes, in C order."""
+
+    address: int
+    length: int  # of real numbers
+    kind: int
+    device: int
+    writable: bool
+
+
+class _Memory:
+    """Device memory in the terms of NumPy's array interface."""
+
+    def __init__(self, address: int, shape: Any, strides: Any, typestr: str, read_only: bool) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (address, read_only),
+            "shape": tuple(shape),
+            "strides": None if strides is None else tuple(strides),
+            "typestr": typestr,
+        }
+
+
+def _description(
+    address: int, shape: Any, strides: Any, dtype: np.dtype[Any], read_only: bool = False
+) -> Array:
+    """Return device memory as a NumPy array that nobody may read: for checks of shape, layout and overlap.
+
+    The strides are bytes, or None in C order.
+    """
+    # Of no elements NumPy wants an address all the same; of bfloat16 and the like it knows the size only.
+    memory = _Memory(address or dtype.alignment, shape, strides, f"|V{dtype.itemsize}", read_only)
+    return np.asarray(memory).view(dtype)
+
+
+@cache
+def named_dtype(name: str) -> np.dtype[Any]:
+    """Return a dtype by its name; without ml_dtypes, bfloat16 is a pair of bytes of that name."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        return np.dtype([("bfloat16", np.uint16)])
+    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return bfloat16
+
+
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name by which `KINDS` knows a dtype."""
+    return str(dtype.names[0] if dtype.names else dtype.name)
+
+
+class Interface:
+    """Arrays with ``__cuda_array_interface__``, among them Numba's own."""
+
+    immutable = False
+    has_streams = True  # an array may name the stream on which it is still being worked on
+
+    def plain(self, array: Any) -> Plain | None:
+        """Return where an array lies, or None if it takes a closer look."""
+        interface = array.__cuda_array_interface__
+        dtype = self._dtype(array, interface)
+        if interface.get("strides") is not None or interface.get("mask") is not None:
+            return None
+        if dtype.name not in KINDS or not dtype.isnative:
+            return None
+        kind, reals = KINDS[dtype.name]
+        address, read_only = interface["data"]
+        if (address or 0) % ITEM_SIZE[kind]:
+            return None
+        length = math.prod(interface["shape"]) * reals
+        return Plain(address or 0, length, kind, self.device(array), not (read_only or self.immutable))
+
+    def describe(self, array: Any, name: str) -> Array:
+        """Return the description of an array."""
+        interface = array.__cuda_array_interface__
+        if interface.get("mask") is not None:
+            raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
+        address, read_only = interface["data"]
+        dtype, shape, strides = self._dtype(array, interface), interface["shape"], interface.get("strides")
+        return _description(address or 0, shape, strides, dtype, read_only or self.immutable)
+
+    def _dtype(self, array: Any, interface: Any) -> np.dtype[Any]:
+        # The interface has no word for bfloat16.
+        dtype = getattr(array, "dtype", None)
+        return dtype if isinstance(dtype, np.dtype) else np.dtype(interface["typestr"])
+
+    def device(self, array: Any) -> int:
+        """Return the number of the device that an array lies on."""
+        data = array.__cuda_array_interface__["data"][0]
+        return device_of(data) if data else current_device()
+
+    def current_stream(self, device: int) -> int:
+        """Return the handle of the stream that the caller's work goes to."""
+        return LEGACY_STREAM
+
+    def pending(self, array: Any) -> int | None:
+        """Return the handle of the stream that an array names."""
+        stream: int | None = array.__cuda_array_interface__.get("stream")
+        return stream
+
+    def empty_like(self, array: Any) -> Any:
+        """Return a new array of the same shape and dtype, dense, and in the same order where it is dense."""
+        like = np.empty_like(self.describe(array, ""))  # host memory that is never touched costs nothing
+        return cuda.device_array(like.shape, like.dtype, strides=like.strides)
+
+    def empty_scalar(self, dtype: Any, device: int) -> Any:
+        """Return a new 0-d array."""
+        return cuda.device_array((), dtype)
+
+    def address(self, scalar: Any) -> int:
+        """Return the address of a 0-d array."""
+        return address_of(scalar)
+
+
+class CuPy(Interface):
+    """CuPy's arrays, which belong to its current stream."""
+
+    has_streams = False
+
+    def plain(self, array: Any) -> Plain | None:
+        """Return where an array lies, or None if it takes a closer look."""
+        known = KINDS.get(array.dtype.name)
+        if known is None or not (array.flags.c_contiguous and array.dtype.isnative):
+            return None
+        if array.data.ptr % ITEM_SIZE[known[0]]:
+            return None
+        return Plain(array.data.ptr, array.size * known[1], known[0], array.device.id, True)
+
+    def describe(self, array: Any, name: str) -> Array:
+        """Return the description of an array."""
+        return _description(array.data.ptr, array.shape, array.strides, array.dtype)
+
+    def device(self, array: Any) -> int:
+        """Return the number of the device that an array lies on."""
+        number: int = array.device.id
+        return number
+
+    def current_stream(self, device: int) -> int:
+        """Return the handle of CuPy's current stream."""
+        cupy = sys.modules["cupy"]
+        with cupy.cuda.Device(device):
+            return cupy.cuda.get_current_stream().ptr or LEGACY_STREAM
+
+    def empty_like(self, array: Any) -> Any:
+        """Return a new array of the same shape, dtype and order."""
+        return sys.modules["cupy"].empty_like(array)
+
+    def empty_scalar(self, dtype: Any, device: int) -> Any:
+        """Return a new 0-d array."""
+        cupy = sys.modules["cupy"]
+        with cupy.cuda.Device(device):
+            return cupy.empty((), dtype)
+
+    def address(self, scalar: Any) -> int:
+        """Return the address of a 0-d array."""
+        address: int = scalar.data.ptr
+        return address
+
+
+class Torch(Interface):
+    """PyTorch's CUDA tensors, which belong to its current stream; autograd sees nothing of what is done."""
+
+    has_streams = False
+
+    def __init__(self) -> None:
+        torch = sys.modules["torch"]
+        self._known = {getattr(torch, name): known for name, known in KINDS.items()}
+
+    def plain(self, array: Any) -> Plain | None:
+        """Return where a tensor lies, or None if it takes a closer look."""
+        known = self._known.get(array.dtype)
+        if known is None or array.is_sparse or array.is_neg() or not array.is_contiguous():
+            return None
+        if array.is_conj():
+            return None
+        return Plain(array.data_ptr(), array.numel() * known[1], known[0], array.get_device(), True)
+
+    def describe(self, array: Any, name: str) -> Array:
+        """Return the description of a tensor."""
+        torch = sys.modules["torch"]
+        if array.layout is not torch.strided:
+            raise TypeError(f"{name} is a sparse tensor: clip its values, or make it dense first")
+        if array.is_neg() or array.is_conj():
+            raise TypeError(f"{name} is a view that negates or conjugates: resolve it first")
+        name_of_dtype = str(array.dtype).removeprefix("torch.")
+        item = array.element_size()
+        strides = [stride * item for stride in array.stride()]
+        try:
+            dtype = named_dtype(name_of_dtype)
+        except TypeError:  # float8 and others that NumPy has no name for
+            message = f"{name} has dtype {array.dtype}, expected a floating or complex dtype"
+            raise TypeError(message) from None
+        return _description(array.data_ptr(), array.shape, strides, dtype)
+
+    def device(self, array: Any) -> int:
+        """Return the number of the device that a tensor lies on."""
+        number: int = array.get_device()
+        return number
+
+    def current_stream(self, device: int) -> int:
+        """Return the handle of torch's current stream."""
+        return sys.modules["torch"].cuda.current_stream(device).cuda_stream or LEGACY_STREAM
+
+    def empty_like(self, array: Any) -> Any:
+        """Return a new tensor of the same shape, dtype and order, without a gradient."""
+        return sys.modules["torch"].empty_like(array, requires_grad=False)
+
+    def empty_scalar(self, dtype: Any, device: int) -> Any:
+        """Return a new 0-d tensor."""
+        torch = sys.modules["torch"]
+        return torch.empty((), dtype=getattr(torch, np.dtype(dtype).name), device=f"cuda:{device}")
+
+    def address(self, scalar: Any) -> int:
+        """Return the address of a 0-d tensor."""
+        address: int = scalar.data_ptr()
+        return address
+
+
+class Jax(Interface):
+    """JAX's arrays, which nobody may write to."""
+
+    immutable = True
+
+
+def library(array: Any) -> Interface:
+    """Return what reads an array."""
+    return _library(array.__class__)
+
+
+@cache
+def _library(kind: type) -> Interface:
+    modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    if "torch" in modules:
+        return Torch()
+    if "cupy" in modules:
+        return CuPy()
+    return Jax() if "jaxlib" in modules else Interface()

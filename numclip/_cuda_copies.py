@@ -1,0 +1,44 @@
+"""Copies between arrays with gaps and the dense buffers that stand in for them."""
+
+from functools import cache
+from typing import Any
+
+from numba import cuda, int64
+
+from numclip._cuda_chunks import load_double, load_int
+from numclip._cuda_intrinsics import load_bytes, store_bytes
+from numclip._cuda_table import FACTOR, STEP
+
+
+@cache
+def copy_elements(item: int, back: bool) -> Any:
+    """Make the kernel that copies items of so many bytes into the buffer, or back; a thread for each.
+
+    The shape, then the strides in bytes, stand at `description`. With a workspace given, nothing is copied
+    where nothing was clipped.
+    """
+    load_item, store_item = load_bytes(item), store_bytes(item)
+
+    @cuda.jit
+    def copy(elements, axes, description, strided, buffer, workspace):
+        if workspace != 0:
+            factor, step = load_double(workspace + 8 * FACTOR), load_double(workspace + 8 * STEP)
+            if factor == 1.0 and step == 1.0:
+                return
+        element = int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
+        if element >= elements:
+            return
+        left, address = element, strided
+        for i in range(axes):
+            axis = axes - 1 - i
+            length = load_int(description + 8 * axis)
+            whole = left // length
+            address += (left - whole * length) * load_int(description + 8 * (axes + axis))
+            left = whole
+        dense = buffer + element * item
+        if back:
+            store_item(address, load_item(dense))
+        else:
+            store_item(dense, load_item(address))
+
+    return copy

@@ -1,0 +1,43 @@
+"""Arrays of a library that has nothing but ``__cuda_array_interface__``: of any layout, and of bfloat16."""
+
+import numpy as np
+
+from numclip import IndexedSlices
+
+
+class DeviceArray:
+    """A NumPy array in the guise of a CUDA array."""
+
+    def __init__(self, array, **interface):
+        self.array = array
+        self.dtype = array.dtype
+        self._interface = interface
+
+    @property
+    def __cuda_array_interface__(self):
+        array = self.array
+        return {
+            "version": 3,
+            "shape": array.shape,
+            "strides": None if array.flags.c_contiguous else array.strides,
+            "data": (array.ctypes.data if array.size else 0, not array.flags.writeable),
+            "typestr": array.dtype.str,
+        } | self._interface
+
+
+def on_device(entry):
+    """The entry with its array as one of the device, its layout included; it shares the memory."""
+    if entry is None:
+        return None
+    if isinstance(entry, IndexedSlices):
+        return IndexedSlices(DeviceArray(entry.values), entry.indices, entry.dense_shape)
+    return DeviceArray(entry)
+
+
+def to_host(value):
+    """The content of a device array as a NumPy array, which shares the memory."""
+    if value is None or isinstance(value, np.ndarray | np.generic):
+        return value
+    if isinstance(value, IndexedSlices):
+        return IndexedSlices(to_host(value.values), value.indices, value.dense_shape)
+    return value.array if isinstance(value, DeviceArray) else value._ary

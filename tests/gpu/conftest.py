@@ -1,0 +1,38 @@
+import importlib.util
+
+import pytest
+from libraries import LIBRARIES
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "gpu" in item.path.parts:
+            item.add_marker(pytest.mark.gpu)
+
+
+def has_gpu():
+    if importlib.util.find_spec("numba_cuda") is None:
+        return False
+    from numba import cuda
+
+    return cuda.is_available()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _gpu():
+    if not has_gpu():
+        pytest.skip("no CUDA GPU")
+
+
+@pytest.fixture(scope="session", params=LIBRARIES)
+def library(request, _gpu):
+    pytest.importorskip(request.param)
+    return LIBRARIES[request.param]()
+
+
+@pytest.fixture(scope="session")
+def torch(_gpu):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch without CUDA")
+    return torch

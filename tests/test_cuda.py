@@ -1,0 +1,65 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import run_python
+
+TESTS = Path(__file__).parent / "cuda"
+
+
+def test_the_tests_on_the_simulator(capsys):
+    """Numba is told of its simulator before it is imported: so they run in a process of their own."""
+    pytest.importorskip("numba_cuda")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS)],
+        env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    summary = re.search(r"\d+ passed.*", result.stdout)
+    assert result.returncode == 0, result.stdout + result.stderr
+    with capsys.disabled():
+        print(f" [on the CUDA simulator: {summary.group()}]", end="")
+
+
+NOBODYS_ARRAY = """
+import sys
+import numpy as np
+import numclip
+
+class Array:
+    dtype = np.dtype(np.float32)
+    __cuda_array_interface__ = {"version": 3, "shape": (1,), "typestr": "<f4", "data": (4096, False)}
+
+try:
+    numclip.global_norm([Array()])
+except (ImportError, RuntimeError) as error:
+    print(type(error).__name__, error)
+numclip.global_norm([np.ones(3)])
+"""
+
+
+def test_without_numba_cuda_the_error_says_what_to_install():
+    code = "import sys; sys.modules['numba_cuda'] = None" + NOBODYS_ARRAY
+    output = run_python("-W", "error", "-c", code).stdout
+    assert output.startswith(
+        "ImportError clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]'"
+    )
+
+
+def test_without_a_driver_the_error_says_so():
+    pytest.importorskip("numba_cuda")
+    if run_python("-c", "from numba import cuda; print(cuda.is_available())").stdout.strip() == "True":
+        pytest.skip("there is a driver")
+    output = run_python("-W", "error", "-c", NOBODYS_ARRAY).stdout
+    assert output.startswith("RuntimeError numclip finds no CUDA driver for Numba: ")
+
+
+def test_only_a_cuda_array_loads_the_cuda_side():
+    code = "import sys, numpy, numclip; numclip.global_norm([numpy.ones(3)]); print(*sys.modules)"
+    loaded = set(run_python("-c", code).stdout.split())
+    assert not {"numba_cuda", "cupy", "torch", "numclip._cuda_plan", "numclip._cuda_driver"} & loaded
