@@ -9,7 +9,7 @@ VERSION = $(shell { $(PYTHON) -c "import platform; print(platform.python_version
 TOO_OLD = numclip needs Python 3.11 or newer, and $(PYTHON) is $(or $(VERSION),not there): \
 	name another one, as in make PYTHON=python3.12
 
-.PHONY: help demo test test-peers gpu lint format bench bench-quick docs clean
+.PHONY: help demo test test-long test-versions test-peers gpu lint format bench bench-quick docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
@@ -17,8 +17,14 @@ help:  ## show this list
 demo: .venv/.demo  ## train a small character model on real text, clipping its gradients
 	$(BIN)/python examples/char_rnn.py
 
-test: .venv/.dev  ## run all tests
-	$(BIN)/python -m pytest
+test: .venv/.dev  ## run all tests but the long ones
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: .venv/.dev  ## run the long tests: a million calls, hundreds of forks, fuzzing, all versions
+	$(BIN)/python -m pytest -m long
+
+test-versions: .venv/.dev  ## test the wheel at the oldest and the newest Python, Numba and NumPy
+	$(BIN)/python .ci/check-versions
 
 test-peers: .venv-peers/.ready  ## compare with TensorFlow, torch and optax, in an environment of their own
 	.venv-peers/bin/python -m pytest tests/peers tests/test_foreign.py

@@ -1,13 +1,61 @@
-"""Gradient clipping by global norm for NumPy arrays."""
+"""Gradient clipping by global norm for NumPy arrays.
+
+`clip_by_global_norm` clips a list of arrays once, `Clipper` the same arrays at each step, and `global_norm`
+only measures. The rest is for the surroundings: `warmup`, `set_num_threads`, `set_recycling`, `show_config`.
+
+Threads, forks, caches
+----------------------
+What holds in every program, whatever else it does:
+
+**Threads of numclip.** Lists of more than 4 million elements are shared among threads, where the package
+``tbb`` is installed and Numba runs on it; all other calls use the thread of the caller alone. GNU OpenMP and
+Numba's workqueue are never started: the one ends a process that forks, the other a process in which two
+threads meet. The bits of the results depend on none of this. `set_num_threads` sets a limit, and Numba's own
+setting is not exceeded and not changed.
+
+**Threads of the caller.** Every function may be called from several threads at once, also for the first time,
+while it is compiled. Lists of more than 65,536 elements let other threads run meanwhile. Two calls that write
+to the same array at once are no more defined than two assignments to it are, but never end the process; the
+same goes for two calls of one `Clipper`. A list is read once, at the start of a call: what other threads do
+to the list after that has no effect on the call. An array that a call is working on must not be resized with
+``refcheck=False``.
+
+**Forks.** A child of a fork (``os.fork``, ``multiprocessing`` with "fork") may call everything, whatever the
+parent has called before, and from whichever thread it was forked. It computes with one thread.
+
+**Interrupts.** Ctrl-C does not break off a call in the middle of its work: ``KeyboardInterrupt`` comes when
+the compiled code returns. If it leaves a call that clips in place, each array has been either clipped or not
+touched, none in part. The next call works. While Numba is loaded or compiles, Ctrl-C waits as well.
+
+**Errors.** What is wrong with an argument is found before anything is written. A ``MemoryError`` for new
+results leaves the arguments as they were.
+
+**Cache.** Machine code is kept where Numba keeps it: in ``NUMBA_CACHE_DIR``, else in ``__pycache__`` beside
+the package, else in the user's cache directory; where none can be written, each process compiles for itself,
+which takes seconds. Files that are damaged, or belong to another version of the package, of Numba or another
+processor, are not loaded, and several processes may compile at once. `warmup` fills the cache ahead.
+
+**Floating-point environment.** Norms, and what is clipped by them, do not change where another library has
+set flush-to-zero, another rounding mode or trapping exceptions, and what it has set is as it was after the
+call. No call warns, under ``numpy.errstate(all="raise")`` either.
+
+**Refused, clearly.** ``NUMBA_DISABLE_JIT=1`` and a free-threaded Python: the first call raises a
+``RuntimeError``; the import works.
+
+``python -m numclip`` prints what a report of a bug needs, ``python -m numclip selftest`` checks the installed
+copy against exact results.
+"""
 
 from numclip._api import clip_by_global_norm, clip_factor, global_norm
 from numclip._by_norm import clip_by_norm
 from numclip._by_value import clip_by_value
 from numclip._clipper import Clipper
+from numclip._config import show_config
 from numclip._recycle import set_recycling
 from numclip._slices import IndexedSlices
 from numclip._threads import set_num_threads
 from numclip._tree import clip_tree_by_global_norm
+from numclip._warmup import warmup
 
 __all__ = [
     "Clipper",
@@ -20,5 +68,7 @@ __all__ = [
     "global_norm",
     "set_num_threads",
     "set_recycling",
+    "show_config",
+    "warmup",
 ]
 __version__ = "0.1.0"

@@ -4,14 +4,15 @@ import math
 from functools import cache
 from typing import Any
 
-from numclip import _backend, _check
+from numclip import _backend, _check, _threads
 from numclip._names import LIST, Names
 
 
 @cache
 def plans() -> Any:
     """Return the module of the plan; the first call loads Numba, which `import numclip` does not."""
-    from numclip import _plan
+    with _threads.loading, _threads.uninterrupted():
+        from numclip import _plan
 
     return _plan
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _dispatch, _foreign
+from numclip._scalars import as_float
 
 Array = NDArray[Any]
 
@@ -28,7 +29,7 @@ def sequence(value: Any, name: str) -> list[Any]:
 def _real(value: Any, name: str) -> float:
     if isinstance(value, np.ndarray | np.generic):
         if value.ndim == 0 and (value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"):
-            return float(value)
+            return as_float(value)
     elif isinstance(value, numbers.Real) and not isinstance(value, bool):
         try:
             return float(value)

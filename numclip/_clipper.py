@@ -1,12 +1,10 @@
 """Clipping the same arrays at every step of a training loop."""
 
-import weakref
 from typing import Any
-
-import numpy as np
 
 from numclip import _backend, _check
 from numclip._api import cuda_plans, plans
+from numclip._buffer import guards
 
 
 class Clipper:
@@ -67,11 +65,7 @@ class Clipper:
             self._plan = plans().Plan(*plans().arguments(t_list, out))
         self._run = self._plan.run
         self.results: list[Any] = self._plan.results
-        self._guards = (
-            []
-            if on_cuda
-            else [weakref.ref(owner) for array in self._plan.arrays() for owner in _owners(array)]
-        )
+        self._guards = [] if on_cuda else guards(self._plan.arrays())
 
     def __call__(self, clip_norm: Any = None, use_norm: Any = None) -> Any:
         """Clip the arrays as they are now, and return the norm that they had.
@@ -93,10 +87,3 @@ class Clipper:
             return self._run(limit)[0]
         self._run(limit, self._numbers.use_norm(use_norm))
         return use_norm
-
-
-def _owners(array: Any) -> Any:
-    """Yield an array and those it is a view of: NumPy resizes no array that has a weak reference."""
-    while isinstance(array, np.ndarray):
-        yield array
-        array = array.base

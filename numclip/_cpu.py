@@ -13,6 +13,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 from numba.typed import List
 
+from numclip._fpenv import enter, leave
 from numclip._jit import helper
 from numclip._simd import (
     WIDTH,
@@ -160,6 +161,7 @@ def array_of(first: Any, chunk: int) -> int:
 @helper
 def sum_block(items: Any, first: Any, start: int, stop: int, unit: float, sums: Any) -> None:
     """Sum the squares of each chunk from `start` to `stop`."""
+    environment = enter()
     i, chunk = array_of(first, start), start
     while chunk < stop:
         values = items.getitem_unchecked(i)[0]
@@ -172,6 +174,7 @@ def sum_block(items: Any, first: Any, start: int, stop: int, unit: float, sums: 
                 sums[chunk] = sum_of_scaled_squares(values, begin, end, unit)
             chunk += 1
         i += 1
+    leave(environment)
 
 
 def _scale(product: Any) -> Any:
@@ -229,6 +232,7 @@ def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, st
     """Write the clipped values of the chunks from `start` to `stop`: what this thread has just summed."""
     if start == stop:
         return
+    environment = enter()
     backwards = first[-1] <= BACKWARDS_CHUNKS
     i, end, move = array_of(first, start), array_of(first, stop - 1) + 1, 1
     if backwards:
@@ -243,6 +247,7 @@ def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, st
             part = slice(begin, min(begin + SEGMENT, high))
             scale_segment(source[part], target[part], in_place, first[-1], factor, step)
         i += move
+    leave(environment)
 
 
 @helper

@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 from numclip import _math, _native
 from numclip._cpu import bounds, first_chunks, fold, gather, pairs, scale_block, sum_block
+from numclip._fpenv import enter, held, leave
 from numclip._jit import helper
 from numclip._native import py_list_size
 from numclip._table import COLUMNS, FLOAT64
@@ -32,7 +33,9 @@ def square_sums(rows: Any, kind: int, dtype: Any, blocks: int, unit: float, sums
     for block in prange(blocks):
         start, stop = bounds(block, blocks, first[-1])
         sum_block(items, first, start, stop, unit, chunk_sums)
+    environment = enter()
     gather(rows, kind, first, chunk_sums, sums)
+    leave(environment)
 
 
 def scale_all(rows: Any, kind: int, dtype: Any, blocks: int, factor: float, step: float) -> None:
@@ -48,14 +51,21 @@ def combine(sums: Any) -> tuple[float, float]:
 
     A unit other than 1 asks for the sums again, of elements multiplied by it.
     """
+    environment = enter()
     total = fold(sums.copy())
-    return np.sqrt(total), rescue_unit(total)
+    root, unit = held(np.sqrt(total)), held(rescue_unit(total))
+    leave(environment)
+    return root, unit
 
 
 def decide(root: float, unit: float, clip_norm: float, single: bool) -> tuple[float, float, float]:
     """Return (norm, factor, step)."""
+    environment = enter()
+    root, clip_norm = held(root), held(clip_norm)
     norm = returned_norm(root, unit, single)
     factor, step = scale_factor(root, unit, norm, clip_norm)
+    norm, factor, step = held(norm), held(factor), held(step)
+    leave(environment)
     return norm, factor, step
 
 
@@ -64,7 +74,8 @@ def _clip(
     items: Any, first: Any, rows: Any, kind: int, chunk_sums: Any, sums: Any, clip_norm: float
 ) -> tuple[float, float]:
     """Clip a list of one kind by one thread, allocating nothing: an error could not be raised unlocked."""
-    unit = 1.0
+    environment = enter()
+    unit, clip_norm = 1.0, held(clip_norm)
     while True:
         sum_block(items, first, 0, first[-1], unit, chunk_sums)
         gather(rows, kind, first, chunk_sums, sums)
@@ -76,8 +87,11 @@ def _clip(
     root = np.sqrt(total)
     norm = returned_norm(root, unit, kind != FLOAT64)
     factor, step = scale_factor(root, unit, norm, clip_norm)
+    norm, factor, step = held(norm), held(factor), held(step)
     scale_block(items, first, 0, first[-1], factor, step)
-    return norm, factor * step
+    factor = held(factor * step)
+    leave(environment)
+    return norm, factor
 
 
 def clip_each(rows: Any, kind: int, dtype: Any, clip_norms: Any, factors: Any) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from numclip._buffer import lies_inside
+
 Array = NDArray[Any]
 
 
@@ -16,7 +18,10 @@ def read(entry: Any, name: str) -> Array:
             return _bfloat16_memory(entry)
         if hasattr(type(entry), "__dlpack__") and not hasattr(type(entry), "__array__"):
             return np.from_dlpack(entry)
-        return np.asarray(entry)
+        array = np.asarray(entry)
+        if not lies_inside(array):
+            raise ValueError("it claims memory outside of its buffer")
+        return array
     except MemoryError:
         raise
     except Exception as error:  # `__array__` and `__dlpack__` are code of others, and may raise anything

@@ -1,14 +1,27 @@
 """Every Numba option in one place, and a disk cache that can neither fail nor go stale."""
 
+import pickle
+import sys
+import sysconfig
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import llvmlite
 import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import FunctionCache
+from numba.core.serialize import dumps
+
+if numba.config.DISABLE_JIT:
+    raise RuntimeError("numclip is compiled by Numba and cannot run without: unset NUMBA_DISABLE_JIT")
+if sysconfig.get_config_var("Py_GIL_DISABLED"):
+    # The native walk over a list relies on the lock, and so do the borrowed references in it.
+    raise RuntimeError("numclip needs a Python with the global interpreter lock, not a free-threaded one")
 
 # No fast-math flag anywhere: the order of every sum is part of the contract. No array expressions that would
 # profit from rewriting; and a helper is called by compiled code alone, so it needs no wrappers: without these
@@ -20,39 +33,70 @@ helper = numba.njit(**_OPTIONS, no_cpython_wrapper=True)
 @cache
 def package_stamp() -> str:
     """Digest of every source of the package: Numba's own stamp sees only the file of the cached function."""
-    digest = sha256(numba.__version__.encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    digest = sha256()
+    sources = [file for file in files("numclip").iterdir() if file.name.endswith((".py", ".pyc"))]
+    if not sources:
+        raise OSError("nothing tells one version of the package from another")
+    for source in sorted(sources, key=lambda source: source.name):
+        digest.update(source.name.encode())
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 class PackageCache(FunctionCache):
     """Numba's disk cache, keyed by the whole package and all options; a broken one is a miss, never an error.
 
-    Numba's own key leaves the options out: the parallel twin of a function would be handed the serial one.
+    The key is in the name of the file. Numba numbers its files, and two processes that compile at once can
+    give one number to two signatures: the machine code of one is then run for the other. Its key also leaves
+    the options out, so that the parallel twin of a function would be handed the serial one. Each file starts
+    with the digest of its content: what is truncated or overwritten is not loaded.
     """
 
     def __init__(self, function: Callable[..., Any], **options: bool) -> None:
-        self._options = tuple(sorted(options.items()))
         super().__init__(function)
-        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, package_stamp())
+        self._options = tuple(sorted(options.items()))
+        tag = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
+        self._name = f"numclip.{function.__name__}.{tag}."
+        self._stamp = package_stamp()
 
-    def _index_key(self, signature: Any, codegen: Any) -> Any:
+    def file(self, signature: Any, codegen: Any) -> Path:
+        """Return the path of the machine code of this signature for this processor."""
+        versions = (numba.__version__, llvmlite.__version__)
         settings = (numba.config.BOUNDSCHECK, numba.config.OPT, numba.config.DEBUGINFO_DEFAULT)
-        return (*super()._index_key(signature, codegen), self._options, settings)
+        key = repr((signature, codegen.magic_tuple(), self._options, settings, versions))
+        name = f"{self._name}{self._stamp}-{sha256(key.encode()).hexdigest()[:32]}.nbc"
+        return Path(self.cache_path) / name
 
     def load_overload(self, signature: Any, target_context: Any) -> Any:
         """Return the cached machine code, or None."""
+        target_context.refresh()
         try:
-            return super().load_overload(signature, target_context)
-        except Exception:  # a truncated or foreign file can raise anything that unpickling can
+            content = self.file(signature, target_context.codegen()).read_bytes()
+            digest, payload = content[:32], content[32:]
+            if sha256(payload).digest() == digest:
+                return self._impl.rebuild(target_context, pickle.loads(payload))
+        except Exception:  # there is none, or it cannot be read, or not be used
             return None
+        return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
-        """Save the machine code if that is possible."""
+        """Save the machine code if that is possible, in place of that of other versions of the package."""
         try:
-            super().save_overload(signature, data)
+            if not self._impl.check_cachable(data):
+                return
+            path = self.file(signature, data.codegen)
+            payload = dumps(self._impl.reduce(data))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_suffix(f".{uuid4().hex}.tmp")
+            try:
+                temporary.write_bytes(sha256(payload).digest() + payload)
+                temporary.replace(path)
+            finally:
+                temporary.unlink(missing_ok=True)
+            for other in path.parent.glob(f"{self._name}*.nbc"):
+                if not other.name.startswith(f"{self._name}{self._stamp}-"):
+                    with suppress(OSError):
+                        other.unlink()
         except Exception:  # a full disk or a directory that has gone: compiled code works all the same
             return
 
@@ -61,6 +105,6 @@ def entry(function: Callable[..., Any], *, parallel: bool = False, nogil: bool =
     """Compile `function` as one that Python calls, cached on disk where a directory can be written."""
     dispatcher = numba.njit(**_OPTIONS, nogil=nogil, parallel=parallel)(function)
     # Where no directory can be written, each process compiles for itself.
-    with suppress(RuntimeError, OSError):
+    with suppress(Exception):
         dispatcher._cache = PackageCache(function, parallel=parallel, nogil=nogil)
     return dispatcher

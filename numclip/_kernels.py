@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from numclip import _entries, _native
+from numclip import _entries, _native, _threads
 from numclip._jit import entry
 from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
@@ -85,6 +85,19 @@ def decide() -> Kernel:
     return _compiled(_decide, (types.float64, types.float64, types.float64, types.boolean))
 
 
+def compile_ahead(kinds: set[int], parallel: bool) -> None:
+    """Compile every entry point for these kinds; those that start threads only where some may be started."""
+    for kind in sorted(kinds):
+        for kernel in (clip_list, clip):
+            kernel(kind)
+        for twin in (False, True)[: 1 + parallel]:
+            square_sums(kind, twin)
+            scale_all(kind, twin)
+    for kernel_of_all in (pack, combine, decide):
+        kernel_of_all()
+
+
 def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Kernel:
-    kernel: Kernel = dispatcher.compile(signature)
+    with _threads.uninterrupted():
+        kernel: Kernel = dispatcher.compile(signature)
     return kernel

@@ -7,10 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _backend, _check, _kernels, _known, _overlap, _threads
+from numclip._buffer import guards
 from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
+from numclip._scalars import as_float32
 from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
 
 Array = NDArray[Any]
@@ -44,6 +46,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_guards",
         "_kind",
         "_kinds",
         "_loads",
@@ -83,6 +86,8 @@ class Plan:
     def _prepare(self, done: int, mode: int) -> None:
         """Replace the entries that are not plain by flat arrays that are, and pack those."""
         sources, targets = self._sources.copy(), self._targets.copy()
+        # From here on code of the entries may run, and addresses have been taken already.
+        self._guards = guards((*sources, *targets))
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
             target = ... if mode == NO_TARGETS else targets[done]
@@ -119,7 +124,7 @@ class Plan:
                 np.copyto(target, buffer)
         if use_norm is not None:
             return use_norm, factor
-        return (np.float32 if self._single else np.float64)(norm), factor
+        return (as_float32 if self._single else np.float64)(norm), factor
 
     def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[float, float]:
         """Run what is not one kind on one thread: a sum and a scaling for each kind."""
@@ -154,7 +159,7 @@ class Plan:
 @cache
 def _fast(kind: int) -> tuple[Any, Any, Any]:
     """Return the kernel for a list of one kind, the dtype that it takes, and the type of the norm."""
-    return _kernels.clip_list(kind), _kernels.CARRIER[kind], np.float64 if kind == FLOAT64 else np.float32
+    return _kernels.clip_list(kind), _kernels.CARRIER[kind], np.float64 if kind == FLOAT64 else as_float32
 
 
 _kind = FLOAT32  # of the list before: most programs have lists of one kind

@@ -20,6 +20,9 @@ LAYERS = [
         "_half",
         "_names",
         "_rounding",
+        "_fpenv",
+        "_scalars",
+        "_buffer",
         "_cuda_table",
         "_cuda_driver",
     },
@@ -30,11 +33,12 @@ LAYERS = [
     {"_backend", "_operands", "_cuda_entries"},
     {"_prepare"},
     {"_plan", "_cuda_plan"},
-    {"_api"},
-    {"_clipper", "_axes"},
+    {"_api", "_warmup"},
+    {"_clipper", "_axes", "_config"},
     {"_by_norm", "_by_value", "_nodes"},
-    {"_tree"},
+    {"_tree", "_selftest"},
     {"__init__"},
+    {"__main__"},
 ]
 
 
@@ -42,7 +46,8 @@ def imported(path):
     """Yield the modules of the package that a file imports, wherever in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module == "numclip":
-            yield from (alias.name for alias in node.names)
+            for alias in node.names:
+                yield alias.name if alias.name.startswith("_") else "__init__"
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("numclip."):
             yield node.module.removeprefix("numclip.")
 
@@ -59,6 +64,8 @@ def test_the_public_names():
         "global_norm",
         "set_num_threads",
         "set_recycling",
+        "show_config",
+        "warmup",
     ]
     assert all(getattr(numclip, name).__doc__ for name in numclip.__all__)
 

@@ -1,0 +1,43 @@
+"""Whether the memory of an array is what it claims to be, and stays."""
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.lib.array_utils import byte_bounds
+from numpy.typing import NDArray
+
+
+def lies_inside(array: NDArray[Any]) -> bool:
+    """Tell whether all elements lie in the buffer that an array was made of, if it was made of one.
+
+    NumPy takes the word of ``__array_interface__`` for shape, strides and offset, even where the buffer
+    beside it says how much memory there is.
+    """
+    base = array.base
+    if base is None or isinstance(base, np.ndarray) or array.size == 0:
+        return True
+    try:
+        memory = memoryview(base)
+    except TypeError:  # the object gave an address, which nothing can check
+        return True
+    if memory.nbytes == 0 or not memory.contiguous:
+        return memory.nbytes > 0
+    low, high = byte_bounds(array)
+    first, last = byte_bounds(np.frombuffer(memory, np.uint8))
+    return bool(first <= low and high <= last)
+
+
+def guards(entries: Iterable[Any]) -> list[weakref.ref[Any]]:
+    """Return weak references to all arrays among the entries and those that they are views of.
+
+    NumPy resizes no array that has one, also with ``refcheck=False``: its address stays valid.
+    """
+    references = []
+    for entry in entries:
+        array = entry
+        while isinstance(array, np.ndarray):
+            references.append(weakref.ref(array))
+            array = array.base
+    return references

@@ -1,0 +1,87 @@
+"""Children of a process that has run parallel kernels clip as their parent does.
+
+Guards against what plain Numba does in such a child: under GNU OpenMP the first parallel kernel ends it with
+"Terminating: fork() called from a process already using GNU OpenMP, this is unsafe"
+(https://github.com/scverse/fast-array-utils/issues/179), and under TBB a fork from another thread than the
+main one leaves it with a broken scheduler (https://github.com/numba/numba/issues/5973).
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import ROOT, run_python
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+SCRIPT = Path(__file__).parent / "forking.py"
+WAYS = ["by_fork", "by_fork_of_fork", "by_process", "by_pool", "from_thread", "while_others_clip"]
+
+
+def fork(how, layer, repeats=1, starts_pool="other library"):
+    run = run_python(SCRIPT, how, repeats, starts_pool, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
+    assert run.stdout.endswith("done\n")  # before it, Numba prints where it could not stop TBB
+    assert "Terminating" not in run.stderr
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_after_parallel_kernels_of_numclip(how):
+    fork(how, "tbb", starts_pool="numclip")
+
+
+@pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+def test_after_parallel_kernels_of_another_library(layer):
+    fork("by_fork", layer)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
+@pytest.mark.parametrize("how", WAYS)
+def test_a_hundred_times(how, layer):
+    fork(how, layer, repeats=100)
+
+
+DURING_FIRST_CALL = """
+import os, sys, threading, time
+import numpy as np
+import numclip
+grads = [np.array([3.0, 4.0], np.float32)]
+thread = threading.Thread(target=numclip.global_norm, args=(grads,))
+thread.start()
+time.sleep({delay})
+child = os.fork()
+if child == 0:
+    os._exit(0 if numclip.global_norm(grads) == 5.0 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("delay", [0.05, 0.3, pytest.param(1.0, marks=pytest.mark.long)])
+def test_while_another_thread_loads_numba_or_compiles(tmp_path, delay):
+    code = "import warnings; warnings.simplefilter('ignore')\n" + DURING_FIRST_CALL.format(delay=delay)
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
+    subprocess.run(command, env=environment, check=True, timeout=60)
+
+
+PLAIN_NUMBA = """
+import os, numpy as np
+from forking import other_library
+other_library(np.ones(1000))
+child = os.fork()
+if child == 0:
+    other_library(np.ones(1000))
+    os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="GNU OpenMP")
+def test_plain_numba_ends_the_child():
+    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n{PLAIN_NUMBA}"
+    run = run_python("-c", code, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
+    assert run.stdout.strip() != "0"
+    assert "fork() called from a process already using GNU OpenMP" in run.stderr

@@ -1,0 +1,433 @@
+"""Objects that lie or raise, and whatever else may stand in a list: an exception or a right result, no crash.
+
+The native walk reads NumPy's structures without asking NumPy, so it may take nothing but what it is sure of.
+Libraries that trust an object's own word read outside of its memory: NumPy itself did, for
+``__array_interface__`` with too many dimensions (https://github.com/numpy/numpy/pull/28449).
+"""
+
+import gc
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from arrays import DTYPES, LAYOUTS, content, ragged_lists, random_array
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracle import ordered_norm
+from processes import ROOT, run_python
+
+import numclip
+from numclip import Clipper, clip_by_global_norm, global_norm
+
+REFUSED = (TypeError, ValueError, RuntimeError, MemoryError, AttributeError, OverflowError, ZeroDivisionError)
+
+
+def raising(error):
+    def attribute(self):
+        raise error
+
+    return property(attribute)
+
+
+class Liar:
+    """An object with some attributes that are wrong."""
+
+    def __init__(self, **attributes):
+        self.__dict__.update(attributes)
+
+
+def liar(**attributes):
+    return type("Liar", (), attributes)()
+
+
+INTERFACE = {"version": 3, "typestr": "<f4", "shape": (4,)}
+
+LIARS = {
+    "a shape alone": liar(shape=(1 << 40,), dtype=np.dtype(np.float32)),
+    "a shape that raises": liar(shape=raising(ZeroDivisionError()), dtype=np.dtype(np.float32)),
+    "a dtype that raises": liar(dtype=raising(RuntimeError("dtype"))),
+    "__array__ that raises": liar(__array__=lambda self, *_, **__: 1 / 0),
+    "__array__ that returns None": liar(__array__=lambda self, *_, **__: None),
+    "__array__ that returns itself": liar(__array__=lambda self, *_, **__: self),
+    "__array__ that returns a list": liar(__array__=lambda self, *_, **__: [1.0]),
+    "__array__ of integers": liar(__array__=lambda self, *_, **__: np.arange(3)),
+    "__array__ that is no function": liar(__array__=7),
+    "an interface that raises": liar(__array_interface__=raising(RuntimeError("interface"))),
+    "an interface that is None": liar(__array_interface__=None),
+    "an interface that is empty": liar(__array_interface__={}),
+    "an interface larger than its buffer": liar(__array_interface__={**INTERFACE, "data": bytearray(8)}),
+    "an interface far larger": liar(
+        __array_interface__={**INTERFACE, "shape": (1 << 40,), "data": bytearray(8)}
+    ),
+    "a negative shape": liar(__array_interface__={**INTERFACE, "shape": (-4,), "data": bytearray(16)}),
+    "too many dimensions": liar(__array_interface__={**INTERFACE, "shape": (1,) * 99, "data": bytearray(4)}),
+    "an offset behind the buffer": liar(
+        __array_interface__={**INTERFACE, "data": bytearray(16), "offset": 1 << 20}
+    ),
+    "strides out of the buffer": liar(
+        __array_interface__={**INTERFACE, "data": bytearray(16), "strides": (1 << 20,)}
+    ),
+    "an unknown type": liar(__array_interface__={**INTERFACE, "typestr": "<f3", "data": bytearray(16)}),
+    "a CUDA interface that raises": liar(__cuda_array_interface__=raising(RuntimeError("cuda"))),
+    "a CUDA interface that is None": liar(__cuda_array_interface__=None),
+    "a CUDA interface of garbage": liar(__cuda_array_interface__="garbage"),
+    "a buffer that raises": liar(__buffer__=lambda self, flags: 1 / 0),
+    "DLPack that raises": liar(__dlpack__=lambda self, **_: 1 / 0),
+    "a length that lies": liar(__len__=lambda self: 1 << 60, __getitem__=lambda self, i: 1.0 / (9 - i)),
+    "an array of objects": np.array([1.0, None], object),
+    "a record": np.zeros(3, [("x", "f4")]),
+    "dates": np.zeros(3, "M8[s]"),
+    "text": np.array(["1.0"]),
+    "integers": np.arange(3),
+    "booleans": np.array([True]),
+    "long doubles": np.ones(3, np.longdouble) if np.longdouble(1).itemsize > 8 else np.arange(2),
+    "a type": np.ndarray,
+    "a module": np,
+    "a recursive list": [],
+}
+LIARS["a recursive list"].append(LIARS["a recursive list"])
+
+
+@pytest.mark.parametrize("entry", LIARS.values(), ids=LIARS)
+@pytest.mark.parametrize("position", [0, 1])
+def test_what_lies_or_raises_is_refused_and_nothing_is_written(entry, position):
+    t_list = [np.array([3.0, 4.0], np.float32)]
+    t_list.insert(position, entry)
+    honest = t_list[1 - position]
+    before = honest.tobytes()
+    for call in (
+        lambda: global_norm(t_list),
+        lambda: clip_by_global_norm(t_list, 1.0),
+        lambda: clip_by_global_norm(t_list, 1.0, out=t_list),
+        lambda: Clipper(t_list, 1.0),
+        lambda: clip_by_global_norm([honest], 1.0, out=[entry]),
+    ):
+        with pytest.raises(REFUSED):
+            call()
+    assert honest.tobytes() == before
+
+
+def test_an_object_whose_class_raises():
+    entry = liar(__class__=raising(RuntimeError("class")))  # pytest cannot name it
+    for call in (lambda: global_norm([entry]), lambda: clip_by_global_norm([np.ones(2)], 1.0, out=[entry])):
+        with pytest.raises(REFUSED):
+            call()
+
+
+def test_an_honest_object_among_them_is_taken():
+    memory = np.array([3.0, 4.0], np.float32)
+    for entry in (
+        liar(__array_interface__=memory.__array_interface__),
+        liar(__array__=lambda self, *_, **__: memory),
+        liar(__array_interface__={**INTERFACE, "shape": (2,), "data": bytearray(memory.tobytes())}),
+    ):
+        assert global_norm([entry]) == 5.0
+
+
+class Subclass(np.ndarray):
+    """An array that lies about itself to Python; its memory is what NumPy says."""
+
+    shape = property(lambda self: (1 << 30,))
+    size = property(lambda self: 1 << 30)
+    nbytes = property(lambda self: 1 << 32)
+    dtype = property(lambda self: np.dtype(np.float64))
+    ndim = property(lambda self: 7)
+    strides = property(lambda self: (1 << 20,))
+
+    def __array_finalize__(self, obj):
+        pass
+
+
+def test_a_subclass_that_lies_is_taken_as_the_array_that_it_is():
+    entry = np.array([3.0, 4.0], np.float32).view(Subclass)
+    assert global_norm([entry]) == np.float32(5.0)
+    assert type(global_norm([entry])) is np.float32
+    results, _ = clip_by_global_norm([entry], 2.5)
+    assert results[0].tolist() == [1.5, 2.0]
+    assert global_norm([entry, np.zeros(3), entry[:1]]) == np.sqrt(34.0)
+
+
+class Sequence(list):
+    """A list whose length, entries and iterator lie."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        raise RuntimeError("entry")
+
+
+def test_a_list_that_lies_is_read_as_python_iterates():
+    entries = Sequence([np.array([3.0, 4.0], np.float32)])
+    assert global_norm(entries) == 5.0
+    with pytest.raises(REFUSED):
+        clip_by_global_norm(entries, 1.0, out=[])
+
+
+def test_a_scalar_that_lies():
+    for value in (
+        liar(__float__=lambda self: 1.0),
+        liar(__index__=lambda self: 1),
+        "1",
+        b"1",
+        [1.0],
+        1j,
+        None,
+    ):
+        with pytest.raises(TypeError):
+            clip_by_global_norm([np.ones(2)], value)
+
+
+def test_entries_that_change_the_list_while_it_is_read():
+    t_list = [np.ones(4, np.float32)] * 50
+
+    class Shrinking:
+        def __array__(self, *_, **__):
+            t_list.clear()
+            gc.collect()
+            return np.ones(4, np.float32)
+
+    t_list.insert(7, Shrinking())
+    assert global_norm(t_list) == np.sqrt(np.float32(4 * 51))
+    assert t_list == []
+
+
+@pytest.mark.parametrize("call", [global_norm, lambda t_list: clip_by_global_norm(t_list, 1.0)[1]])
+def test_an_entry_that_resizes_another(call):
+    other, answers = np.ones(100_000, np.float32), []
+
+    class Resizing:
+        def __array__(self, *_, **__):
+            with pytest.raises(ValueError, match="resize"):
+                other.resize(3, refcheck=False)
+            answers.append("refused")
+            return np.ones(4, np.float32)
+
+    assert call([other, Resizing(), other[:1]]) == np.float32(np.sqrt(100_005.0))
+    assert answers == ["refused"]
+
+
+def test_an_array_is_not_resized_behind_a_clipper():
+    array = np.ones(1000, np.float32)
+    clipper = Clipper([array], 1.0)
+    with pytest.raises(ValueError, match="resize"):
+        array.resize(10, refcheck=False)
+    assert clipper() == np.sqrt(np.float32(1000))
+    del clipper
+    gc.collect()
+    array.resize(10, refcheck=False)
+
+
+def test_a_clipper_keeps_its_arrays_alive():
+    clipper = Clipper([np.full(50_000, 2.0, np.float32)[::2], np.ones((3, 4))[:, 1]], 1e9)
+    gc.collect()
+    trash = [np.full(50_000, np.nan, np.float32) for _ in range(50)]
+    assert clipper() == np.sqrt(100_003.0)
+    assert len(trash) == 50
+
+
+def test_a_clipper_is_not_confused_by_a_new_shape_or_dtype():
+    array = np.ones((4, 6), np.float32)
+    clipper = Clipper([array], 1.0)
+    reshaped = array.reshape(-1)
+    reshaped.flags.writeable = False
+    assert clipper() == np.sqrt(np.float32(24))
+    assert reshaped[0] == np.float32(1 / np.sqrt(24.0))
+
+
+# --- fuzzing ------------------------------------------------------------------------------------------------
+
+anything = st.one_of(
+    st.none(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.binary(max_size=3),
+    st.sampled_from(list(LIARS.values())),
+    st.lists(st.floats(width=32), max_size=3),
+    st.sampled_from([np.float32(1.0), np.float64(2.0), np.int64(3), np.array(5.0)]),
+)
+
+
+@st.composite
+def views(draw):
+    """Views of one piece of memory, with all shapes, strides, offsets and byte orders."""
+    dtype = draw(st.sampled_from(DTYPES))
+    if draw(st.booleans()) and dtype.name != "bfloat16":
+        dtype = dtype.newbyteorder("S")
+    base = (np.arange(4096) % 60).astype(np.uint8)
+    shape = draw(st.lists(st.integers(0, 5), max_size=4))
+    strides, low, high = [], 0, dtype.itemsize
+    for length in shape:
+        stride = draw(st.sampled_from([0, 1, 2, 4, 8, 12, 16, 64, 100])) * draw(st.sampled_from([-1, 1]))
+        strides.append(stride)
+        low, high = low + min(0, stride) * max(length - 1, 0), high + max(0, stride) * max(length - 1, 0)
+    offset = draw(st.integers(0, 64)) - low
+    view = np.ndarray(shape, dtype, base, offset, strides)
+    view.flags.writeable = draw(st.booleans())
+    if draw(st.booleans()):
+        view = view.view(draw(st.sampled_from([Subclass, np.recarray, np.ndarray])))
+    return view
+
+
+entries = st.one_of(views(), views(), anything)
+
+
+def bits_of(t_list):
+    return [content(entry) for entry in t_list if isinstance(entry, np.ndarray)]
+
+
+def check_any_list(t_list, out, bound, new):
+    """Every list is either clipped or refused, and where it is refused nothing has been written."""
+    before = bits_of(t_list), bits_of(out)
+    try:
+        if new == "new":
+            results, norm = clip_by_global_norm(t_list, bound)
+        elif new == "Clipper":
+            results, norm = Clipper(t_list, bound, out).results, None
+        else:
+            results, norm = clip_by_global_norm(t_list, bound, out=out)
+    except REFUSED:
+        assert (bits_of(t_list), bits_of(out)) == before
+        return
+    assert len(results) == len(t_list)
+    if norm is not None and new == "new":
+        again = global_norm(t_list)
+        assert norm == again or (np.isnan(norm) and np.isnan(again))
+        assert bits_of(t_list) == before[0]
+
+
+bounds = st.sampled_from([0.0, 1e-300, 0.5, 1.0, 1e30, float("inf"), float("nan"), -1.0, "1", None])
+
+
+@given(
+    st.lists(entries, max_size=5),
+    st.lists(entries, max_size=5),
+    bounds,
+    st.sampled_from(["new", "Clipper", "out"]),
+)
+def test_any_list_is_clipped_or_refused(t_list, out, bound, new):
+    check_any_list(t_list, out, bound, new)
+
+
+@given(st.lists(views(), max_size=5), bounds, st.booleans())
+def test_any_list_in_place_is_clipped_or_refused(t_list, bound, reverse):
+    check_any_list(t_list, t_list[::-1] if reverse else t_list, bound, "out")
+
+
+@given(ragged_lists())
+def test_the_norm_of_any_ragged_list(t_list):
+    norm, expected = global_norm(t_list), ordered_norm(t_list)
+    assert norm == expected or (np.isnan(norm) and np.isnan(expected))
+
+
+BOUNDSCHECK = """
+import sys
+sys.path.insert(0, {tests!r})
+import numpy as np
+import numba
+import numclip
+from arrays import DTYPES, LAYOUTS, SIZES, random_array
+from numclip import _threads
+
+assert numba.config.BOUNDSCHECK
+rng = np.random.default_rng(1)
+for blocks in (1, 3):
+    _threads.blocks = lambda elements, blocks=blocks: blocks
+    for dtype in DTYPES:
+        arrays = [layout(random_array(rng, dtype, (size,))) for layout in LAYOUTS for size in SIZES]
+        writable = [array for array in arrays if array.flags.writeable]
+        for bound in (1e-3, 1e30):
+            numclip.clip_by_global_norm(arrays, bound)
+            numclip.clip_by_global_norm(writable, bound, out=writable)
+        for array in arrays:
+            numclip.clip_by_global_norm([array], 1e-3)
+    numclip.global_norm([np.ones(3, np.float32)] * 5000)
+print("done")
+"""
+
+
+@pytest.mark.long
+def test_the_kernels_stay_within_bounds():
+    code = BOUNDSCHECK.format(tests=str(Path(__file__).parent))
+    assert run_python("-c", code, NUMBA_BOUNDSCHECK="1").stdout == "done\n"
+
+
+GUARDED = """
+import ctypes, mmap, sys
+import numpy as np
+import numclip
+
+# An array that ends where its page ends, and the page behind it cannot be read: a byte too far is a crash.
+libc = ctypes.CDLL(None, use_errno=True)
+page = mmap.PAGESIZE
+
+def guarded(count, dtype, at_end):
+    dtype = np.dtype(dtype)
+    pages = -(-count * dtype.itemsize // page)
+    memory = mmap.mmap(-1, (pages + 2) * page)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for guard in (address, address + (pages + 1) * page):
+        assert libc.mprotect(ctypes.c_void_p(guard), page, 0) == 0
+    offset = (pages + 1) * page - count * dtype.itemsize if at_end else page
+    array = np.frombuffer(memory, dtype, count, offset)
+    array[:] = 1.0
+    return array
+
+for dtype in ("f4", "f8", "f2", "c8"):
+    for count in [*range(1, 70), 127, 1000, 4095, 4096, 4097, 5000]:
+        for at_end in (False, True):
+            array = guarded(count, dtype, at_end)
+            norm = numclip.clip_by_global_norm([array], 1e9)[1]
+            assert abs(float(norm) - count ** 0.5) < 1e-3
+            numclip.clip_by_global_norm([array], 0.25, out=[array])
+            numclip.clip_by_global_norm([array, array[:1].copy()], 0.1)
+print("done", flush=True)
+import os
+os._exit(0)  # the maps cannot be closed while arrays lie in them
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="protects pages as Linux does")
+def test_not_one_byte_outside_is_read_or_written():
+    assert run_python("-c", GUARDED).stdout == "done\n"
+
+
+@pytest.mark.long
+def test_the_packing_under_valgrind():
+    import shutil
+
+    if shutil.which("valgrind") is None:
+        pytest.skip("needs valgrind")
+    subprocess.run([sys.executable, Path(__file__).parent / "valgrind_packing.py"], check=True, cwd=ROOT)
+
+
+FUZZ = settings(max_examples=250_000, deadline=None, derandomize=False, database=None)
+
+
+@pytest.mark.long
+@FUZZ
+@given(
+    st.lists(entries, max_size=5),
+    st.lists(entries, max_size=5),
+    bounds,
+    st.sampled_from(["new", "Clipper", "out"]),
+)
+def test_fuzz_any_list(t_list, out, bound, new):
+    check_any_list(t_list, out, bound, new)
+
+
+@pytest.mark.long
+@FUZZ
+@given(st.lists(views(), max_size=5), bounds, st.booleans())
+def test_fuzz_any_list_in_place(t_list, bound, reverse):
+    check_any_list(t_list, t_list[::-1] if reverse else t_list, bound, "out")
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_layout_in_one_list(rng, dtype):
+    t_list = [layout(random_array(rng, dtype, (3, 5))) for layout in LAYOUTS]
+    assert global_norm(t_list) == ordered_norm(t_list)
+    assert numclip.clip_by_global_norm(t_list, 0.1)[1] == ordered_norm(t_list)

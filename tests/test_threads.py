@@ -1,0 +1,151 @@
+"""Calls from several Python threads: right results, under every threading layer.
+
+Guards against what plain Numba does: its workqueue layer ends a process in which parallel functions are
+called from two threads, with "Concurrent access has been detected":
+https://github.com/numba/numba/issues/8563, and https://github.com/numba/numba/issues/9288 in a library.
+"""
+
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from processes import run_python
+
+import numclip
+
+SCRIPT = Path(__file__).parent / "threading_calls.py"
+LAYERS = ["tbb", "omp", "workqueue"]
+
+
+def call_from_threads(layer, calls, others):
+    run = run_python(SCRIPT, calls, others, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
+    # Without the other library, numclip starts TBB alone.
+    assert run.stdout.split()[-1] == (layer if others == "with others" or layer == "tbb" else "none")
+
+
+@pytest.mark.parametrize("others", ["alone", "with others"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_eight_threads(layer, others):
+    call_from_threads(layer, 50, others)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("others", ["alone", "with others"])
+@pytest.mark.parametrize("layer", LAYERS)
+def test_eight_threads_a_thousand_calls(layer, others):
+    call_from_threads(layer, 1000, others)
+
+
+FIRST_CALLS = """
+import sys, threading
+import numpy as np
+import numclip
+sys.setswitchinterval(1e-5)
+barrier, failures = threading.Barrier(8), []
+
+def first_call(dtype, way):
+    arrays = [np.array([3.0], dtype), np.array([4.0], dtype)]
+    barrier.wait()
+    try:
+        if way == 0:
+            norm = numclip.clip_by_global_norm(arrays, 1.0)[1]
+        elif way == 1:
+            norm = numclip.Clipper(arrays, 1.0)()
+        else:
+            norm = numclip.global_norm(arrays)
+        assert norm == 5.0, norm
+    except BaseException as error:
+        failures.append(error)
+
+threads = [threading.Thread(target=first_call, args=({dtypes}[i % 2], i % 3)) for i in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failures, failures
+print("done")
+"""
+
+
+def first_calls(directory, dtypes):
+    run = run_python("-c", FIRST_CALLS.format(dtypes=dtypes), NUMBA_CACHE_DIR=str(directory))
+    assert run.stdout == "done\n"
+
+
+def test_first_calls_at_once(tmp_path):
+    first_calls(tmp_path, ("float32", "float32"))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("repeat", range(5))
+def test_first_calls_of_two_dtypes_at_once(tmp_path, repeat):
+    first_calls(tmp_path, ("float32", "float64"))
+
+
+def test_the_list_is_read_once():
+    # Another thread replaces its entries all the time: each call sees each entry as it was at some moment.
+    ones, twos = np.ones(100, np.float32), np.full(200, 2.0, np.float32)
+    allowed = {np.float32(np.sqrt(100.0 * a + 800.0 * b)) for a in range(4) for b in range(4)}
+    t_list, stop = [ones, None, twos], threading.Event()
+
+    def mutate():
+        rng = np.random.default_rng(1)
+        while not stop.is_set():
+            t_list[rng.integers(3)] = (ones, twos, None)[rng.integers(3)]
+
+    thread = threading.Thread(target=mutate)
+    thread.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(500):
+            assert numclip.global_norm(t_list) in allowed
+            results, norm = numclip.clip_by_global_norm(t_list, 1.0)
+            assert len(results) == 3
+            assert norm in allowed
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
+        thread.join()
+
+
+def test_other_threads_run_during_a_large_call():
+    array, ran, started = np.ones(20_000_000, np.float32), threading.Event(), threading.Event()
+
+    def other():
+        started.wait()
+        ran.set()
+
+    numclip.global_norm([array[:70_000]])  # compiled
+    thread = threading.Thread(target=other)
+    thread.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1000.0)  # the interpreter does not hand over the lock by itself
+    try:
+        started.set()
+        numclip.global_norm([array])
+        assert ran.is_set()
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+
+
+PLAIN_NUMBA = """
+import threading, numpy as np
+from threading_calls import other_library
+other_library(np.ones(10))
+def call():
+    for i in range(2000):
+        other_library(np.ones(1000))
+threads = [threading.Thread(target=call) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+"""
+
+
+def test_plain_numba_ends_the_process():
+    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n{PLAIN_NUMBA}"
+    settings = {"NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"}
+    run = run_python("-c", code, check=False, **settings)
+    assert run.returncode != 0
+    assert "Concurrent access has been detected" in run.stdout + run.stderr
