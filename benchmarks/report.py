@@ -162,13 +162,15 @@ def draw(medians, picture):
         figsize=(10, 1 + 3 * len(medians)),
         layout="constrained",
     )
+    # Not every workload need be in every panel.
+    places = {name: x for x, name in enumerate(max(medians.values(), key=len))}
     for panel, ((case, when), rows) in zip(panels[:, 0], medians.items(), strict=True):
         peers = [name for name in peers_of(rows) if name != OWN[0]]
         width = 0.8 / len(peers)
         for i, peer in enumerate(peers):
             offset = (i - (len(peers) - 1) / 2) * width
             bars = [
-                (x + offset, row[peer] / row[OWN[0]]) for x, row in enumerate(rows.values()) if peer in row
+                (places[name] + offset, row[peer] / row[OWN[0]]) for name, row in rows.items() if peer in row
             ]
             positions, ratios = zip(*bars, strict=True)
             # Bars grow from 1, up where numclip is the faster one, down where the peer is.
@@ -181,7 +183,7 @@ def draw(medians, picture):
         panel.grid(axis="y", alpha=0.3)
         panel.set_axisbelow(True)
         panel.set_title(f"{case}, {when}", loc="left")
-        panel.set_xticks(range(len(rows)), rows, rotation=20)
+        panel.set_xticks(list(places.values()), list(places), rotation=20)
     figure.supylabel("time / time of numclip")
     figure.legend(
         *panels[0, 0].get_legend_handles_labels(), loc="outside upper right", frameon=False, ncols=4
