@@ -6,6 +6,7 @@ Libraries that trust an object's own word read outside of its memory: NumPy itse
 """
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -404,7 +405,9 @@ def test_the_packing_under_valgrind():
     subprocess.run([sys.executable, Path(__file__).parent / "valgrind_packing.py"], check=True, cwd=ROOT)
 
 
-FUZZ = settings(max_examples=250_000, deadline=None, derandomize=False, database=None)
+# A million cases in all: several processes may share them, each with a seed of its own by itself.
+CASES = int(os.environ.get("FUZZ_CASES", "1_000_000"))
+FUZZ = settings(max_examples=CASES // 2, deadline=None, derandomize=False, database=None)
 
 
 @pytest.mark.long

@@ -30,19 +30,18 @@ def expected():
     return [array[0] for array in numclip.clip_by_global_norm(arrays(), 1.0)[0]]
 
 
-def interrupt_after(delay):
-    """Send Ctrl-C from another thread, to this process."""
+def interrupting(delay):
+    """Return a thread that sends Ctrl-C to this process."""
 
     def send():
         time.sleep(delay)
         os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=send)
+    return threading.Thread(target=send)
+
+
+def clip_until_interrupted(thread, call, refill):
     thread.start()
-    return thread
-
-
-def clip_until_interrupted(call, refill):
     while True:
         refill()
         call()
@@ -55,9 +54,9 @@ def interrupted(call, delay, grads):
         for i, array in enumerate(grads):
             array[:] = 1.0 + i
 
-    thread = interrupt_after(delay)
+    thread = interrupting(delay)
     with pytest.raises(KeyboardInterrupt):
-        clip_until_interrupted(call, refill)
+        clip_until_interrupted(thread, call, refill)
     thread.join()
     assert all((array == array[0]).all() for array in grads)
 
