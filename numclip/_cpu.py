@@ -233,6 +233,7 @@ def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, st
     if start == stop:
         return
     environment = enter()
+    kept = factor == 1.0 and step == 1.0
     backwards = first[-1] <= BACKWARDS_CHUNKS
     i, end, move = array_of(first, start), array_of(first, stop - 1) + 1, 1
     if backwards:
@@ -240,7 +241,7 @@ def scale_block(items: Any, first: Any, start: int, stop: int, factor: float, st
     while i != end:
         source, target, in_place = items.getitem_unchecked(i)
         low = max(start - first[i], 0) * CHUNK
-        high = min((stop - first[i]) * CHUNK, target.size)
+        high = min((stop - first[i]) * CHUNK, 0 if in_place and kept else target.size)
         segments = (high - low + SEGMENT - 1) // SEGMENT
         for k in range(segments):
             begin = low + (segments - 1 - k if backwards else k) * SEGMENT
