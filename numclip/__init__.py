@@ -21,7 +21,8 @@ to the list after that has no effect on the call. An array that a call is workin
 ``refcheck=False``.
 
 **Forks.** A child of a fork (``os.fork``, ``multiprocessing`` with "fork") may call everything, whatever the
-parent has called before, and from whichever thread it was forked. It computes with one thread.
+parent has called before, and from whichever thread it was forked. It computes with one thread. A fork waits
+until no other thread loads Numba or compiles.
 
 **Interrupts.** Ctrl-C does not break off a call in the middle of its work: ``KeyboardInterrupt`` comes when
 the compiled code returns. If it leaves a call that clips in place, each array has been either clipped or not

@@ -42,7 +42,7 @@ _forked = False
 # Held while Numba is loaded.
 loading = threading.RLock()
 _held: list[Any] = []
-_LONGEST_COMPILATION = 60.0
+_LONGEST_COMPILATION = 30.0
 
 
 def _before_fork() -> None:

@@ -64,7 +64,7 @@ def test_while_another_thread_loads_numba_or_compiles(tmp_path, delay):
     code = "import warnings; warnings.simplefilter('ignore')\n" + DURING_FIRST_CALL.format(delay=delay)
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run(command, env=environment, check=True, timeout=60)
+    subprocess.run(command, env=environment, check=True, timeout=180)
 
 
 PLAIN_NUMBA = """
