@@ -128,7 +128,7 @@ def origin(results):
     threads = " and ".join(f"{count} {name}" for name, count in machine["threads"].items())
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     return (
-        "Medians of float32 arrays; 2× means: takes twice as long as numclip. "
+        "Medians of float32 arrays; 2× means: takes twice as long as numclip; an empty cell: not run. "
         f"{results['datetime'][:10]}, {machine['cpu']}, {machine['cores']} cores, {machine['system']}; "
         f"{threads} threads; {versions}.\n"
     )
