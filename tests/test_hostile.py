@@ -22,7 +22,16 @@ from processes import ROOT, run_python
 import numclip
 from numclip import Clipper, clip_by_global_norm, global_norm
 
-REFUSED = (TypeError, ValueError, RuntimeError, MemoryError, AttributeError, OverflowError, ZeroDivisionError)
+REFUSED = (
+    TypeError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+    AttributeError,
+    OverflowError,
+    ZeroDivisionError,
+    ImportError,
+)
 
 
 def raising(error):
