@@ -1,4 +1,4 @@
-"""How many threads a call uses: decided for each call, and never more than pays right after a matrix product.
+"""How many threads a call uses: decided for each call, by what pays right after a matrix product.
 
 Measured on two cores, a sum of squares and a scaling in place, 50 % / 90 % in microseconds, the call coming
 straight after a 600 x 600 matrix product, whose BLAS threads still spin:
@@ -6,17 +6,18 @@ straight after a 600 x 600 matrix product, whose BLAS threads still spin:
 =========  =============  ===============  ================
 elements   one thread     two under TBB    two under OpenMP
 =========  =============  ===============  ================
-65 k       72 / 84        136 / 1975       19983 / 20144
-1 M        239 / 346      355 / 4254       22251 / 27739
-4 M        1167 / 9155    728 / 4790       32654 / 36023
-64 M       27589 / 31457  19722 / 24286    57989 / 65350
+65 k       86 / 95        161 / 181        19983 / 20144
+1 M        410 / 419      504 / 552        22251 / 27739
+4 M        1404 / 1530    1477 / 1553      32654 / 36023
+64 M       30419 / 33473  24562 / 25152    57989 / 65350
 =========  =============  ===============  ================
 
-So one thread up to 4 million elements, then as many as have a megabyte each, under TBB alone (the package
-``tbb``, found in a virtual environment too). GNU OpenMP,
-which a plain installation of Numba uses, stalls for milliseconds, and ends a process that forks and then
-uses it; Numba's workqueue ends a process in which two threads meet. Neither is started by numclip. The
-results have the same bits whatever is decided here.
+The column of OpenMP is from another run, on a busier machine. At 4 million elements two threads break even
+after a product, and alone take half the time (576 against 1128). So one thread up to 4 million elements, then
+as many as have a megabyte each, under TBB alone (the package ``tbb``, found in a virtual environment too).
+GNU OpenMP, which a plain installation of Numba uses, stalls for milliseconds, and ends a process that forks
+and then uses it; Numba's workqueue ends a process in which two threads meet. Neither is started by numclip.
+The results have the same bits whatever is decided here.
 """
 
 import ctypes
