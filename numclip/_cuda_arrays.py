@@ -6,7 +6,7 @@ One class for each library, found by the type of an array; nothing is imported t
 import math
 import sys
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import cuda
@@ -19,14 +19,9 @@ from numclip._table import ITEM_SIZE
 Array = NDArray[Any]
 
 
-class Plain(NamedTuple):
-    """An array of one of the known dtypes, in C order."""
-
-    address: int
-    length: int  # of real numbers
-    kind: int
-    device: int
-    writable: bool
+# Of an array of a known dtype, in C order: its address, the number of real numbers, their kind, the device,
+# whether it may be written, and the stream that it names.
+Place = tuple[int, int, int, int, bool, int | None]
 
 
 class _Memory:
@@ -69,29 +64,32 @@ def named_dtype(name: str) -> np.dtype[Any]:
 
 def name_of(dtype: np.dtype[Any]) -> str:
     """Return the name by which `KINDS` knows a dtype."""
-    return str(dtype.names[0] if dtype.names else dtype.name)
+    return "bfloat16" if dtype.names == ("bfloat16",) else dtype.name
+
+
+@cache
+def known_kind(dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """Return (kind, real numbers per element), or None for a dtype that the kernels do not know."""
+    return KINDS.get(name_of(dtype)) if dtype.isnative else None
 
 
 class Interface:
     """Arrays with ``__cuda_array_interface__``, among them Numba's own."""
 
     immutable = False
-    has_streams = True  # an array may name the stream on which it is still being worked on
 
-    def plain(self, array: Any) -> Plain | None:
+    def locate(self, array: Any) -> Place | None:
         """Return where an array lies, or None if it takes a closer look."""
         interface = array.__cuda_array_interface__
-        dtype = self._dtype(array, interface)
         if interface.get("strides") is not None or interface.get("mask") is not None:
             return None
-        if dtype.name not in KINDS or not dtype.isnative:
-            return None
-        kind, reals = KINDS[dtype.name]
+        known = known_kind(self._dtype(array, interface))
         address, read_only = interface["data"]
-        if (address or 0) % ITEM_SIZE[kind]:
+        if known is None or (address or 0) % ITEM_SIZE[known[0]]:
             return None
-        length = math.prod(interface["shape"]) * reals
-        return Plain(address or 0, length, kind, self.device(array), not (read_only or self.immutable))
+        length, writable = math.prod(interface["shape"]) * known[1], not (read_only or self.immutable)
+        device = device_of(address) if address else current_device()
+        return address or 0, length, known[0], device, writable, interface.get("stream")
 
     def describe(self, array: Any, name: str) -> Array:
         """Return the description of an array."""
@@ -117,7 +115,7 @@ class Interface:
         return LEGACY_STREAM
 
     def pending(self, array: Any) -> int | None:
-        """Return the handle of the stream that an array names."""
+        """Return the handle of the stream that an array names, on which it is still being worked on."""
         stream: int | None = array.__cuda_array_interface__.get("stream")
         return stream
 
@@ -138,16 +136,13 @@ class Interface:
 class CuPy(Interface):
     """CuPy's arrays, which belong to its current stream."""
 
-    has_streams = False
-
-    def plain(self, array: Any) -> Plain | None:
+    def locate(self, array: Any) -> Place | None:
         """Return where an array lies, or None if it takes a closer look."""
-        known = KINDS.get(array.dtype.name)
-        if known is None or not (array.flags.c_contiguous and array.dtype.isnative):
+        known, memory = known_kind(array.dtype), array.data
+        address = memory.ptr
+        if known is None or not array.flags.c_contiguous or address % ITEM_SIZE[known[0]]:
             return None
-        if array.data.ptr % ITEM_SIZE[known[0]]:
-            return None
-        return Plain(array.data.ptr, array.size * known[1], known[0], array.device.id, True)
+        return address, array.size * known[1], known[0], memory.device_id, True, None
 
     def describe(self, array: Any, name: str) -> Array:
         """Return the description of an array."""
@@ -155,8 +150,11 @@ class CuPy(Interface):
 
     def device(self, array: Any) -> int:
         """Return the number of the device that an array lies on."""
-        number: int = array.device.id
+        number: int = array.data.device_id
         return number
+
+    def pending(self, array: Any) -> None:
+        """Return None: the work is on the current stream."""
 
     def current_stream(self, device: int) -> int:
         """Return the handle of CuPy's current stream."""
@@ -183,20 +181,19 @@ class CuPy(Interface):
 class Torch(Interface):
     """PyTorch's CUDA tensors, which belong to its current stream; autograd sees nothing of what is done."""
 
-    has_streams = False
-
     def __init__(self) -> None:
         torch = sys.modules["torch"]
         self._known = {getattr(torch, name): known for name, known in KINDS.items()}
+        self._strided = torch.strided
 
-    def plain(self, array: Any) -> Plain | None:
+    def locate(self, array: Any) -> Place | None:
         """Return where a tensor lies, or None if it takes a closer look."""
         known = self._known.get(array.dtype)
-        if known is None or array.is_sparse or array.is_neg() or not array.is_contiguous():
+        if known is None or array.layout is not self._strided or not array.is_contiguous():
             return None
-        if array.is_conj():
+        if array.is_neg() or array.is_conj():
             return None
-        return Plain(array.data_ptr(), array.numel() * known[1], known[0], array.get_device(), True)
+        return array.data_ptr(), array.numel() * known[1], known[0], array.get_device(), True, None
 
     def describe(self, array: Any, name: str) -> Array:
         """Return the description of a tensor."""
@@ -219,6 +216,9 @@ class Torch(Interface):
         """Return the number of the device that a tensor lies on."""
         number: int = array.get_device()
         return number
+
+    def pending(self, array: Any) -> None:
+        """Return None: the work is on the current stream."""
 
     def current_stream(self, device: int) -> int:
         """Return the handle of torch's current stream."""

@@ -91,22 +91,27 @@ class Workspace:
         self.stream = stream
         # Between these, nothing else may use the memory: a call is enqueued as a whole.
         self.lock = threading.Lock()
+        self._table: Any = None
         self._memory: Any = None
         self._size = 0
         self._heads: dict[int, Any] = {}
         self._pinned: list[tuple[NDArray[np.int64], Any]] = []
         self.address = 0
 
-    def reserve(self, words: int) -> int:
-        """Return the address of so many 64-bit words; the old ones are lost where they are too few."""
-        if words > self._size:
-            self._size = max(words, 2 * self._size)
+    def fill(self, table: Any) -> None:
+        """Make this the memory of a table; nothing is uploaded if it is that of the table already."""
+        if table is self._table:
+            return
+        if table.size > self._size:
+            self._size = max(table.size, 2 * self._size)
             self._memory = cuda.device_array(self._size, np.int64)
             self._heads.clear()
             self.address = address_of(self._memory)
-        return self.address
+        self._table = None  # until it is there
+        self._upload(table.at(self.address))
+        self._table = table
 
-    def upload(self, words: NDArray[np.int64]) -> None:
+    def _upload(self, words: NDArray[np.int64]) -> None:
         """Fill the first words; the host does not wait, neither for this nor for earlier uploads."""
         pinned, event = self._free_pinned(words.size)
         pinned[: words.size] = words

@@ -1,9 +1,9 @@
-"""CUDA kernels for the sum of squares of each chunk."""
+"""The sum of squares of a chunk."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from numba import cuda, float64, int64
+from numba import int64
 
 from numclip._cuda_chunks import (
     CHUNK,
@@ -15,27 +15,26 @@ from numclip._cuda_chunks import (
     column,
     device,
     item_size,
-    load_double,
     load_int,
-    row_of,
-    store_double,
 )
-from numclip._cuda_intrinsics import add_square, load, load_four, multiply, sync_warp, widen
-from numclip._cuda_table import CHUNK_SUMS, FIRST_CHUNK, KIND, LENGTH, SOURCE, UNIT
+from numclip._cuda_intrinsics import load, load_four, multiply, sync_warp, widen
+from numclip._cuda_table import FIRST_CHUNK, KIND, LENGTH, SOURCE
+from numclip._cuda_terms import accumulate, terms
 from numclip._table import FLOAT64, ITEM_SIZE
 
 
 @cache
-def lane_sums(kind: int) -> Any:
+def lane_sums(kind: int, single: bool) -> Any:
     """Make the sums of squares of one thread's four lanes over the chunk that starts at `address`."""
     item = ITEM_SIZE[kind]
     step = LANES * item
     aligned = min(PART * item, 16) - 1
-    four, one, wide, add = load_four(kind), load(kind), widen(kind), add_square(kind)
+    four, one, wide, add = load_four(kind), load(kind), widen(kind), accumulate(kind, single)
+    zero = terms(single).zero
 
     @device
     def sum_lanes(address, size, part):
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        a, b, c, d = zero, zero, zero, zero
         here = address + part * (PART * item)
         steps = size >> 5
         if address & aligned == 0:
@@ -86,11 +85,12 @@ def lane_sums(kind: int) -> Any:
 def scaled_lane_sums(kind: int) -> Any:
     """Make the same for elements that are first multiplied by a power of two: the second pass."""
     item = ITEM_SIZE[kind]
-    one, wide, add = load(kind), widen(kind), add_square(FLOAT64)
+    one, wide, add = load(kind), widen(kind), accumulate(FLOAT64, False)
+    zero = terms(False).zero
 
     @device
     def sum_lanes(address, size, part, unit):
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        a, b, c, d = zero, zero, zero, zero
         for i in range(part * PART, size, LANES):
             here = address + i * item
             a = add(a, multiply(wide(one(here)), unit))
@@ -106,71 +106,51 @@ def scaled_lane_sums(kind: int) -> Any:
 
 
 @cache
-def halve_crew(threads: int) -> Any:
-    """Make the sum of the lanes of a crew, for blocks of so many threads; all threads of a warp call it."""
+def halve_crew(single: bool) -> Any:
+    """Make the sum of the lanes of a crew; all threads of a warp call it."""
+    threads, slots = THREADS, PART * THREADS
+    _, _, add, _, _, put, get = terms(single)
 
     @device
-    def halve(shared, thread, a, b, c, d):
+    def halve(shared, thread, lanes):
         part = thread % CREW
-        shared[thread], shared[threads + thread] = a, b
-        shared[2 * threads + thread], shared[3 * threads + thread] = c, d
+        for i in range(PART):
+            put(shared, slots, i * threads + thread, lanes[i])
         sync_warp()
         half = CREW // 2
         while half > 0:
             if part < half:
-                for slot in range(thread, PART * threads, threads):
-                    shared[slot] += shared[slot + half]
+                for slot in range(thread, slots, threads):
+                    put(shared, slots, slot, add(get(shared, slots, slot), get(shared, slots, slot + half)))
             sync_warp()
             half >>= 1
-        return (shared[thread] + shared[2 * threads + thread]) + (
-            shared[threads + thread] + shared[3 * threads + thread]
-        )
+        a, b = get(shared, slots, thread), get(shared, slots, threads + thread)
+        c, d = get(shared, slots, 2 * threads + thread), get(shared, slots, 3 * threads + thread)
+        return add(add(a, c), add(b, d))
 
     return halve
 
 
-def _chunk_sums(kinds: tuple[int, ...], again: bool) -> Any:
-    threads, crews, size_of_shared = THREADS, THREADS // CREW, PART * THREADS
-    halve = halve_crew(threads)
-    sums = by_kind(kinds, scaled_lane_sums if again else lane_sums)
-    bytes_of = by_kind(kinds, item_size)
+@cache
+def chunk_sum(kinds: tuple[int, ...], single: bool, again: bool) -> Any:
+    """Make the sum of squares of a chunk, by a crew of eight threads; all threads of a block call it.
 
-    @cuda.jit
-    def chunk_sums(workspace, count):
-        shared = cuda.shared.array(size_of_shared, float64)
-        unit = load_double(workspace + 8 * UNIT)
-        if again and unit == 1.0:
-            return
-        thread = cuda.threadIdx.x
-        chunk = int64(cuda.blockIdx.x) * crews + thread // CREW
-        firsts = column(workspace, count, FIRST_CHUNK)
-        chunks = load_int(firsts + 8 * count)
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
-        if chunk < chunks:
-            row = row_of(firsts, count, chunk)
-            offset = (chunk - load_int(firsts + 8 * row)) * CHUNK
+    The second pass, `again`, takes the elements times `unit`. The sum is right in the first thread of a crew.
+    """
+    zero, halve = terms(single).zero, halve_crew(single)
+    bytes_of = by_kind(kinds, item_size)
+    sums = by_kind(kinds, scaled_lane_sums if again else partial(lane_sums, single=single))
+
+    @device
+    def sum_chunk(workspace, count, row, chunk, unit, shared, thread):
+        lanes = zero, zero, zero, zero
+        if row >= 0:
+            offset = (chunk - load_int(column(workspace, count, FIRST_CHUNK) + 8 * row)) * CHUNK
             size = min(load_int(column(workspace, count, LENGTH) + 8 * row) - offset, int64(CHUNK))
             kind = load_int(column(workspace, count, KIND) + 8 * row)
             source = load_int(column(workspace, count, SOURCE) + 8 * row) + offset * bytes_of(kind, ())
             part = int64(thread % CREW)
-            if again:
-                a, b, c, d = sums(kind, (source, size, part, unit))
-            else:
-                a, b, c, d = sums(kind, (source, size, part))
-        total = halve(shared, thread, a, b, c, d)
-        if thread % CREW == 0 and chunk < chunks:
-            store_double(load_int(workspace + 8 * CHUNK_SUMS) + 8 * chunk, total)
+            lanes = sums(kind, (source, size, part, unit) if again else (source, size, part))
+        return halve(shared, thread, lanes)
 
-    return chunk_sums
-
-
-@cache
-def chunk_sums(kinds: tuple[int, ...]) -> Any:
-    """Make the kernel that sums the squares of each chunk; a crew of eight threads for each."""
-    return _chunk_sums(kinds, False)
-
-
-@cache
-def chunk_sums_again(kinds: tuple[int, ...]) -> Any:
-    """Make the kernel of the second pass, which returns at once where the first one is good."""
-    return _chunk_sums(kinds, True)
+    return sum_chunk

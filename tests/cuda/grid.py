@@ -1,8 +1,8 @@
-"""A grid of threads on the host that runs much faster than that of Numba's simulator, and always in one order.
+"""A grid of threads on the host that runs much faster than the simulator's, and always in one order.
 
-The simulator polls all threads of a block, which all want the interpreter's lock, and it looks at the source of
-the caller at every shared array. Here one thread runs at a time: at a barrier it hands over to the next one, and
-when its turn comes again, all others have reached that barrier or ended.
+The simulator polls all threads of a block, which all want the interpreter's lock, and it looks at the source
+of the caller at every shared array. Here one thread runs at a time: at a barrier it hands over to the next
+one, and when its turn comes again, all others have reached that barrier or ended.
 """
 
 import sys
@@ -15,13 +15,20 @@ from numba.cuda.simulator.kernelapi import Dim3, FakeCUDAModule, FakeCUDAShared
 from numba.cuda.simulator.kernelapi import numpy_support as dtypes
 
 
+def _taken():
+    """A lock that is taken: whoever waits for it goes on when another thread releases it."""
+    lock = threading.Lock()
+    lock.acquire()
+    return lock
+
+
 class Thread(threading.Thread):
     """A thread of a block; it is kept for all blocks that are to come."""
 
     def __init__(self, number):
         super().__init__(daemon=True)
         self.threadIdx, self.blockIdx = Dim3(number, 0, 0), None
-        self.turn = threading.Semaphore(0)
+        self.turn = _taken()
         self.work, self.next, self.ended, self.error = None, None, None, None
         self.start()
 
@@ -46,7 +53,7 @@ _threads = []
 def run_block(work, block, size):
     """Run `work` in so many threads; the first error is raised when all have ended."""
     _threads.extend(Thread(number) for number in range(len(_threads), size))
-    team, finished = _threads[:size], threading.Semaphore(0)
+    team, finished = _threads[:size], _taken()
 
     def ended(thread):
         if thread.next is thread:

@@ -6,6 +6,7 @@ the host's. What stands here has the same names, and so takes the place of the r
 
 import ctypes
 import threading
+from fractions import Fraction
 from functools import cache
 
 import ml_dtypes
@@ -117,6 +118,18 @@ def _to_bfloat16(value):
 @_quiet
 def multiply(left, right):
     return np.float64(left) * np.float64(right)
+
+
+@_quiet
+def fused(left, right, term):
+    """Round left * right + term once."""
+    if not np.isfinite([left, right, term]).all():
+        return np.float64(left) * np.float64(right) + term
+    exact = Fraction(float(left)) * Fraction(float(right)) + Fraction(float(term))
+    try:
+        return np.float64(float(exact))
+    except OverflowError:
+        return np.float64(np.copysign(np.inf, exact))
 
 
 @_quiet

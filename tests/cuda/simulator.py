@@ -48,6 +48,6 @@ _cuda_driver._configured = lambda kernel, blocks, threads, stream: partial(launc
 _cuda_driver.device_of = lambda address: 0
 _cuda_driver.current_device = lambda: 0
 
-# A crew for a chunk, a warp for a fold: blocks as small as they can be.
-_cuda_chunks.THREADS = 8
-_cuda_chunks.FOLD_THREADS = 32
+# A warp: blocks as small as they can be.
+_cuda_chunks.THREADS, _cuda_chunks.WARPS = 32, 1
+_cuda_chunks.CREWS = 32 // _cuda_chunks.CREW

@@ -138,11 +138,10 @@ class CuPy(types.ModuleType):
     class ndarray:
         __module__ = "cupy"
         __cuda_array_interface__ = property(lambda self: 1 / 0)
-        device = types.SimpleNamespace(id=0)
 
         def __init__(self, array):
             self.array = array
-            self.data = types.SimpleNamespace(ptr=array.ctypes.data)
+            self.data = types.SimpleNamespace(ptr=array.ctypes.data, device_id=0)
 
         def __getattr__(self, name):
             return getattr(self.array, name)
@@ -260,9 +259,9 @@ def test_arrays_of_other_streams_are_waited_for(monkeypatch):
 
 def test_a_clipper_uploads_once(monkeypatch):
     uploads = []
-    upload = _cuda_driver.Workspace.upload
+    upload = _cuda_driver.Workspace._upload
     monkeypatch.setattr(
-        _cuda_driver.Workspace, "upload", lambda self, words: (uploads.append(1), upload(self, words))
+        _cuda_driver.Workspace, "_upload", lambda self, words: (uploads.append(1), upload(self, words))
     )
     host, grads = lists()
     clipper = numclip.Clipper(grads, 1.0)

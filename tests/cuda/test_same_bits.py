@@ -18,7 +18,7 @@ from arrays import (
 from on_device import on_device, to_host
 
 import numclip
-from numclip import _cuda_chunks, _cuda_decide, _cuda_plan, _cuda_scale, _cuda_sums
+from numclip import _cuda_chunks, _cuda_folds, _cuda_norm, _cuda_pack, _cuda_scale, _cuda_sums
 
 BFLOAT16, INF, NAN = ml_dtypes.bfloat16, float("inf"), float("nan")
 NATIVE_LAYOUTS = [layout for layout in WRITABLE_LAYOUTS if "swapped" not in layout.__name__]
@@ -170,7 +170,7 @@ def test_an_array_twice_is_counted_twice_and_scaled_once(rng):
 @pytest.fixture
 def short_chunks(monkeypatch):
     """Chunks of 32, and runs of 32 chunks: all levels of the sum from a list that the simulator can take."""
-    for module in (_cuda_chunks, _cuda_decide, _cuda_plan, _cuda_scale, _cuda_sums, oracle):
+    for module in (_cuda_chunks, _cuda_folds, _cuda_norm, _cuda_pack, _cuda_scale, _cuda_sums, oracle):
         monkeypatch.setattr(module, "CHUNK", 32)
 
 
