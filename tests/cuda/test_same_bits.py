@@ -18,7 +18,6 @@ from arrays import (
 from on_device import on_device, to_host
 
 import numclip
-from numclip import _cuda_chunks, _cuda_folds, _cuda_norm, _cuda_pack, _cuda_scale, _cuda_sums
 
 BFLOAT16, INF, NAN = ml_dtypes.bfloat16, float("inf"), float("nan")
 NATIVE_LAYOUTS = [layout for layout in WRITABLE_LAYOUTS if "swapped" not in layout.__name__]
@@ -165,13 +164,6 @@ def test_an_array_twice_is_counted_twice_and_scaled_once(rng):
     assert_same_norm(as_norm(device_norm), norm)
     for actual, wanted in zip(t_list, expected, strict=True):
         assert_same_bits(actual, wanted)
-
-
-@pytest.fixture
-def short_chunks(monkeypatch):
-    """Chunks of 32, and runs of 32 chunks: all levels of the sum from a list that the simulator can take."""
-    for module in (_cuda_chunks, _cuda_folds, _cuda_norm, _cuda_pack, _cuda_scale, _cuda_sums, oracle):
-        monkeypatch.setattr(module, "CHUNK", 32)
 
 
 def test_all_levels_of_the_sum_of_an_array(rng, short_chunks):
