@@ -174,19 +174,19 @@ def _like(entry: Any, written: Any) -> Any:
 
 def check_overlap(listing: Listing, sources: list[Any], names: Names) -> list[Row]:
     """Raise for a target that shares memory with another entry; drop the second target of one array twice."""
-    described = zip(_descriptions(sources), _descriptions(listing.results), strict=True)
-    pairs = [(source, target) for source, target in described]
-    _overlap.check([source for source, _ in pairs], [target for _, target in pairs], names)
-    stored = {gaps.row for gaps in listing.gaps if gaps.store}
-    seen: set[Row] = set()
-    rows = []
-    for index, row in enumerate(listing.rows):
-        again = row in seen and index not in stored
-        seen.add(row)
+    copied, seen = {gaps.row for gaps in listing.gaps}, set()
+    rows, originals, targets = [], [], []
+    for index, (row, entry, target) in enumerate(zip(listing.rows, sources, listing.results, strict=True)):
+        again = row in seen
         rows.append((row[0], 0, *row[2:]) if again else row)
+        originals.append(None if again else _description(entry))
+        targets.append(None if again else _description(target))
+        if row[0] == row[1] and index not in copied:
+            seen.add(row)
+    _overlap.check(originals, targets, names)
     return rows
 
 
-def _descriptions(entries: list[Any]) -> list[Array | None]:
-    arrays = map(array_of, entries)
-    return [None if array is None else library(array).describe(array, "") for array in arrays]
+def _description(entry: Any) -> Array | None:
+    array = array_of(entry)
+    return None if array is None else library(array).describe(array, "")

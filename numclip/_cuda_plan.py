@@ -165,4 +165,5 @@ def clip(
 def clip_factor(t_list: Any, limit: Any, given: Any) -> tuple[Any, Any]:
     """Return (factor, norm), both on the device."""
     limit, checked = clip_norm(limit), None if given is None else use_norm(given)
-    return Plan(t_list, None).factor(limit, checked)
+    factor, norm = Plan(t_list, None).factor(limit, checked)
+    return factor, norm if given is None else given

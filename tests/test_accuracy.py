@@ -104,6 +104,7 @@ def test_float64_sums_neither_overflow_nor_underflow(rng, dtype, exponent, size)
         assert_same_norm(global_norm(entries), ordered_norm(entries))
 
 
+@pytest.mark.cpu
 def test_sixteen_million_elements(rng):
     """A sum in float32 stops growing at 2**24 equal terms, and is off long before."""
     size, tenth = 16_000_000, np.float32(0.1)
@@ -175,6 +176,7 @@ def test_float64_lists_of_any_magnitude_are_clipped(value):
     assert largest_error(clipped[0], exact_clipped(t_list, clip_norm, use_norm=norm)[0], np.float64) <= 1.5
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [1.0, 3e-5, 517.3])
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
 def test_halves_are_the_exact_product_rounded_once(half, clip_norm):
