@@ -104,9 +104,9 @@ def fold(sums, count, shared, thread):
 @device
 def decide(workspace, root, unit, clip_norm, norm, single):
     """Write the norm, the factor and the step."""
-    returned = returned_norm(root, unit, single)
+    returned = returned_norm(root, 0.0, unit, single)
     limit = clip_norm if clip_norm >= 0.0 else load_double(workspace + 8 * LIMIT)
-    factor, step = scale_factor(root, unit, returned, limit)
+    factor, step = scale_factor(root, 0.0, unit, returned, limit)
     # A clip_norm that was read on the device has passed no check.
     if not limit >= 0.0:
         factor = math.nan
