@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit, prange
 
 from numclip import _threads
-from numclip._cpu import CACHE_LINE, CHUNK, STREAMING_CHUNKS
+from numclip._scaling import CACHE_LINE, STREAMING_CHUNKS
 from numclip._simd import WIDTH, fence, load, stream
+from numclip._sums import CHUNK
 
 
 def _read(values, sums):

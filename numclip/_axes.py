@@ -58,5 +58,5 @@ def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
     rows[:, LENGTH] = values.size // parts * reals
     rows[:, KIND] = kind
     factors = np.empty(parts)
-    _kernels.clip_each(kind)(rows, kind, _kernels.CARRIER[kind], np.ascontiguousarray(limits), factors)
+    _kernels.clip_each(kind)(rows, *_kernels.KIND_ARGUMENTS[kind], np.ascontiguousarray(limits), factors)
     return factors

@@ -12,6 +12,7 @@ from numclip._cuda_intrinsics import load, narrow, store, widen
 from numclip._cuda_table import FACTOR, STEP
 from numclip._table import FLOAT32
 
+root_of = device(_math.root_of)
 returned_norm = device(_math.returned_norm)
 scale_factor = device(_math.scale_factor)
 store_single, to_single = store(FLOAT32), narrow(FLOAT32)
@@ -37,9 +38,9 @@ def read_number(kind: int | None) -> Any:
 
 
 @device
-def store_decision(workspace, root, unit, returned, limit, address):
+def store_decision(workspace, root, rest, unit, returned, limit, address):
     """Write the factor and the step, and their product to an address, if that is not 0."""
-    factor, step = scale_factor(root, unit, returned, limit)
+    factor, step = scale_factor(root, rest, unit, returned, limit)
     # A clip_norm that was read on the device has passed no check.
     if not limit >= 0.0:
         factor = math.nan
@@ -55,17 +56,17 @@ def decision(single: bool) -> Any:
 
     @device
     def decide_single(workspace, total, unit, limit, norm, factor):
-        root = math.sqrt(total)
-        returned = returned_norm(root, unit, True)
+        root, rest = root_of(total, 0.0)
+        returned = returned_norm(root, rest, unit, True)
         store_single(norm, to_single(returned))
-        store_decision(workspace, root, unit, returned, limit, factor)
+        store_decision(workspace, root, rest, unit, returned, limit, factor)
 
     @device
     def decide_wide(workspace, total, unit, limit, norm, factor):
-        root = math.sqrt(total[0])
-        returned = returned_norm(root, unit, False)
+        root, rest = root_of(total[0], total[1])
+        returned = returned_norm(root, rest, unit, False)
         store_double(norm, returned)
-        store_decision(workspace, root, unit, returned, limit, factor)
+        store_decision(workspace, root, rest, unit, returned, limit, factor)
 
     return decide_single if single else decide_wide
 
@@ -78,6 +79,6 @@ def use_given(limit_kind: int | None, kind: int | None) -> Any:
     @cuda.jit
     def use_given_norm(workspace, limit, given, factor):
         root = norm(given)
-        store_decision(workspace, root, 1.0, root, number(limit), factor)
+        store_decision(workspace, root, 0.0, 1.0, root, number(limit), factor)
 
     return use_given_norm

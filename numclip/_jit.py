@@ -28,6 +28,24 @@ if sysconfig.get_config_var("Py_GIL_DISABLED"):
 # two, the first call in a process with an empty disk cache takes 3.7 s instead of 4.7.
 _OPTIONS = {"error_model": "numpy", "no_rewrites": True, "no_cfunc_wrapper": True}
 helper = numba.njit(**_OPTIONS, no_cpython_wrapper=True)
+# For a helper that branches on whether an argument is None: it takes the rewrites to drop the other branch
+# before that is compiled.
+choosing_helper = numba.njit(**_OPTIONS | {"no_rewrites": False}, no_cpython_wrapper=True)
+
+
+def named_helper(name: str) -> Callable[[Callable[..., Any]], Any]:
+    """Make a helper of a function that a factory has made, under a name of its own.
+
+    Code from the disk cache is linked by names, in which the functions of one factory differ only by a number
+    that each process counts for itself. Two files from two processes could have one name for two functions,
+    and one would be called for both (https://github.com/numba/numba/issues/10486).
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        function.__name__ = function.__qualname__ = name
+        return helper(function)
+
+    return decorate
 
 
 @cache

@@ -19,7 +19,13 @@ Kernel = Callable[..., Any]
 
 # Numba's CPU target has no 16-bit floats: their bits travel as integers.
 _CARRIER = {FLOAT32: types.float32, FLOAT64: types.float64, FLOAT16: types.uint16, BFLOAT16: types.int16}
-CARRIER = {kind: np.dtype(carrier.name) for kind, carrier in _CARRIER.items()}
+# What a kernel for one kind is called with: (kind, dtype, wide).
+KIND_ARGUMENTS = {
+    kind: (kind, np.dtype(carrier.name), True if kind == FLOAT64 else None)
+    for kind, carrier in _CARRIER.items()
+}
+# How a kernel is told whether its list has 64-bit elements: by None or True, so that the compiler knows.
+_WIDE = {False: types.none, True: types.boolean}
 _ROWS = types.Array(types.int64, 2, "C")
 _SUMS = types.Array(types.float64, 1, "C")
 
@@ -43,46 +49,46 @@ def pack() -> Kernel:
 @cache
 def clip_list(kind: int) -> Kernel:
     """Return `_entries.clip_list` for one kind."""
-    table = (_native.py_list, _native.py_list, _ROWS, types.int64, types.int64, types.DType(_CARRIER[kind]))
-    return _compiled(_clip_list, (*table, types.float64, types.int64))
+    lists = (_native.py_list, _native.py_list, _ROWS, types.int64)
+    return _compiled(_clip_list, (*lists, *_types_of(kind), types.float64, types.int64))
 
 
 @cache
 def clip(kind: int) -> Kernel:
     """Return `_entries.clip` for one kind."""
-    return _compiled(_clip, (_ROWS, types.int64, types.DType(_CARRIER[kind]), types.float64))
+    return _compiled(_clip, (_ROWS, *_types_of(kind), types.float64))
 
 
 @cache
 def clip_each(kind: int) -> Kernel:
     """Return `_entries.clip_each` for one kind."""
-    return _compiled(_clip_each, (_ROWS, types.int64, types.DType(_CARRIER[kind]), _SUMS, _SUMS))
+    return _compiled(_clip_each, (_ROWS, *_types_of(kind), _SUMS, _SUMS))
 
 
 @cache
-def square_sums(kind: int, parallel: bool) -> Kernel:
-    """Return `_entries.square_sums` for one kind."""
-    table = (_ROWS, types.int64, types.DType(_CARRIER[kind]))
-    return _compiled(_square_sums[parallel], (*table, types.int64, types.float64, _SUMS))
+def square_sums(kind: int, wide: bool, parallel: bool) -> Kernel:
+    """Return `_entries.square_sums` for one kind, in a list that has 64-bit elements or not."""
+    numbers = (types.int64, types.float64, _WIDE[wide], _SUMS, _SUMS)
+    return _compiled(_square_sums[parallel], (_ROWS, *_types_of(kind)[:2], *numbers))
 
 
 @cache
 def scale_all(kind: int, parallel: bool) -> Kernel:
     """Return `_entries.scale_all` for one kind."""
-    table = (_ROWS, types.int64, types.DType(_CARRIER[kind]))
-    return _compiled(_scale_all[parallel], (*table, types.int64, types.float64, types.float64))
+    numbers = (types.int64, types.float64, types.float64)
+    return _compiled(_scale_all[parallel], (_ROWS, *_types_of(kind)[:2], *numbers))
 
 
 @cache
-def combine() -> Kernel:
-    """Return `_entries.combine`."""
-    return _compiled(_combine, (_SUMS,))
+def combine(wide: bool) -> Kernel:
+    """Return `_entries.combine`, for a list that has 64-bit elements or not."""
+    return _compiled(_combine, (_SUMS, _SUMS, _WIDE[wide]))
 
 
 @cache
 def decide() -> Kernel:
     """Return `_entries.decide`."""
-    return _compiled(_decide, (types.float64, types.float64, types.float64, types.boolean))
+    return _compiled(_decide, (*[types.float64] * 4, types.boolean))
 
 
 def compile_ahead(kinds: set[int], parallel: bool) -> None:
@@ -91,10 +97,17 @@ def compile_ahead(kinds: set[int], parallel: bool) -> None:
         for kernel in (clip_list, clip):
             kernel(kind)
         for twin in (False, True)[: 1 + parallel]:
-            square_sums(kind, twin)
+            for wide in {kind == FLOAT64, FLOAT64 in kinds}:
+                square_sums(kind, wide, twin)
             scale_all(kind, twin)
-    for kernel_of_all in (pack, combine, decide):
-        kernel_of_all()
+    for wide in {FLOAT64 in kinds, kinds == {FLOAT64}}:
+        combine(wide)
+    pack()
+    decide()
+
+
+def _types_of(kind: int) -> tuple[Any, Any, Any]:
+    return types.int64, types.DType(_CARRIER[kind]), _WIDE[kind == FLOAT64]
 
 
 def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Kernel:

@@ -1,4 +1,7 @@
-"""The formula of the scale factor, as plain functions that each target compiles."""
+"""The formula of the scale factor, as plain functions that each target compiles.
+
+A product that feeds a sum is exact in every one of them, so a compiler that fuses the two changes no bit.
+"""
 
 import math
 
@@ -11,6 +14,10 @@ SMALLEST_SUM = 1e-290
 UP, DOWN = 2.0**600, 2.0**-600
 SMALLEST_NORMAL = 2.0**-1022
 
+# Adding and subtracting it rounds a number from 0.5 to 2 to a multiple of 2**-26: its upper half. What is
+# left has 26 bits, so that all products of halves are exact (Dekker, 1971).
+UPPER_HALF = 1.5 * 2.0**26
+
 
 def rescue_unit(total: float) -> float:
     """Return what to multiply the elements by before they are squared: 1 where `total` can be trusted."""
@@ -21,28 +28,56 @@ def rescue_unit(total: float) -> float:
     return 1.0
 
 
-def returned_norm(root: float, unit: float, single: bool) -> float:
-    """Return the norm root / unit as the caller gets it: rounded to float32 if `single`."""
-    norm = root / unit
+def root_of(total: float, error: float) -> tuple[float, float]:
+    """Return the square root of total + error as (root, rest), whose exact sum is good to some 100 bits."""
+    if total == 0.0 or not math.isfinite(total):
+        return math.sqrt(total), 0.0
+    # An even exponent e: total = fraction * 2**e, and the root of the fraction is in [0.5, 1).
+    _, exponent = math.frexp(total)
+    exponent += exponent & 1
+    fraction = math.ldexp(total, -exponent)
+    root = math.sqrt(fraction)
+    high = (root + UPPER_HALF) - UPPER_HALF
+    low = root - high
+    residual = ((fraction - high * high) - 2.0 * high * low) - low * low
+    rest = (residual + math.ldexp(error, -exponent)) / (2.0 * root)
+    half = exponent // 2
+    return math.ldexp(root, half), math.ldexp(rest, half)
+
+
+def returned_norm(root: float, rest: float, unit: float, single: bool) -> float:
+    """Return the norm (root + rest) / unit as the caller gets it: rounded to float32 if `single`."""
+    norm = (root + rest) / unit
     return np.float64(np.float32(norm)) if single else norm
 
 
-def scale_factor(root: float, unit: float, returned: float, clip_norm: float) -> tuple[float, float]:
+def scale_factor(
+    root: float, rest: float, unit: float, returned: float, clip_norm: float
+) -> tuple[float, float]:
     """Return (factor, step): each element times step, times factor, is its clipped value.
 
-    `step` is 1, but where the factor alone would be subnormal and so lose bits.
+    The factor is clip_norm * unit / (root + rest), rounded once but for some 2**-50 of an ulp. `step` is 1,
+    but where the factor alone would be subnormal and so lose bits.
     """
     if not math.isfinite(root):
         return math.nan, 1.0
     if clip_norm == 0.0:
         return 0.0, 1.0
-    norm = root / unit
+    norm = (root + rest) / unit
     if norm <= clip_norm or returned <= clip_norm:
         return 1.0, 1.0
-    factor = clip_norm / norm
+    divisor, exponent = math.frexp(root)
+    dividend, clip_exponent = math.frexp(clip_norm)
+    quotient = dividend / divisor
+    high, divisor_high = (quotient + UPPER_HALF) - UPPER_HALF, (divisor + UPPER_HALF) - UPPER_HALF
+    low, divisor_low = quotient - high, divisor - divisor_high
+    residual = (dividend - high * divisor_high) - high * divisor_low
+    residual = (residual - low * divisor_high) - low * divisor_low
+    quotient += (residual / quotient - math.ldexp(rest, -exponent)) * quotient / divisor
+    _, unit_exponent = math.frexp(unit)
+    factor = math.ldexp(quotient, clip_exponent - exponent + unit_exponent - 1)
     if factor < SMALLEST_NORMAL:
         # The power of two of the norm goes into the step. Eight times that: what the product with it loses to
         # underflow is then less than a quarter of the last place of the result.
-        mantissa, exponent = math.frexp(root)
-        return clip_norm / (8.0 * mantissa), math.ldexp(unit, 3 - exponent)
+        return math.ldexp(quotient, clip_exponent - 3), math.ldexp(unit, 3 - exponent)
     return factor, 1.0

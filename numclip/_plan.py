@@ -116,7 +116,7 @@ class Plan:
             np.copyto(buffer, array)
         if use_norm is None and self._kind and _threads.blocks(self._total) == 1:
             kind = self._kind
-            norm, factor = _kernels.clip(kind)(self._rows, kind, _kernels.CARRIER[kind], clip_norm)
+            norm, factor = _kernels.clip(kind)(self._rows, *_kernels.KIND_ARGUMENTS[kind], clip_norm)
         else:
             norm, factor = self._run_in_parts(clip_norm, use_norm)
         for target, buffer, in_place in self._stores:
@@ -129,37 +129,39 @@ class Plan:
     def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[float, float]:
         """Run what is not one kind on one thread: a sum and a scaling for each kind."""
         blocks = _threads.blocks(self._total)
-        root, unit = self._root(blocks) if use_norm is None else (use_norm, 1.0)
+        root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
         single = self._single and use_norm is None
-        norm, factor, step = _kernels.decide()(root, unit, clip_norm, single)
-        for kind in self._each_kind():
-            scale_all = _kernels.scale_all(kind, blocks > 1)
-            scale_all(self._rows, kind, _kernels.CARRIER[kind], blocks, factor, step)
+        norm, factor, step = _kernels.decide()(root, rest, unit, clip_norm, single)
+        for kind, dtype, _ in self._each_kind():
+            _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
         return norm, factor * step
 
-    def _root(self, blocks: int) -> tuple[float, float]:
-        """Return (root, unit): the norm is root / unit."""
-        root, unit = self._root_of(blocks, 1.0)
+    def _root(self, blocks: int) -> tuple[float, float, float]:
+        """Return (root, rest, unit): the norm is (root + rest) / unit."""
+        root, rest, unit = self._root_of(blocks, 1.0)
         if unit == 1.0:
-            return root, unit
-        return self._root_of(blocks, unit)[0], unit
+            return root, rest, unit
+        return *self._root_of(blocks, unit)[:2], unit
 
-    def _root_of(self, blocks: int, unit: float) -> tuple[float, float]:
-        sums = np.zeros(len(self._rows))
-        for kind in self._each_kind():
-            square_sums = _kernels.square_sums(kind, blocks > 1)
-            square_sums(self._rows, kind, _kernels.CARRIER[kind], blocks, unit, sums)
-        root_and_unit: tuple[float, float] = _kernels.combine()(sums)
-        return root_and_unit
+    def _root_of(self, blocks: int, unit: float) -> tuple[float, float, float]:
+        wide = not self._single
+        flag = True if wide else None
+        sums, errors = np.zeros((2, len(self._rows)))
+        for kind, dtype, _ in self._each_kind():
+            square_sums = _kernels.square_sums(kind, wide, blocks > 1)
+            square_sums(self._rows, kind, dtype, blocks, unit, flag, sums, errors)
+        combined: tuple[float, float, float] = _kernels.combine(wide)(sums, errors, flag)
+        return combined
 
-    def _each_kind(self) -> list[int]:
-        return [kind for kind in _ALL_KINDS if self._kinds >> kind & 1]
+    def _each_kind(self) -> list[tuple[int, Any, Any]]:
+        return [_kernels.KIND_ARGUMENTS[kind] for kind in _ALL_KINDS if self._kinds >> kind & 1]
 
 
 @cache
 def _fast(kind: int) -> tuple[Any, Any, Any]:
-    """Return the kernel for a list of one kind, the dtype that it takes, and the type of the norm."""
-    return _kernels.clip_list(kind), _kernels.CARRIER[kind], np.float64 if kind == FLOAT64 else as_float32
+    """Return the kernel for a list of one kind, what it is told of the kind, and the type of the norm."""
+    norm_type = np.float64 if kind == FLOAT64 else as_float32
+    return _kernels.clip_list(kind), _kernels.KIND_ARGUMENTS[kind], norm_type
 
 
 _kind = FLOAT32  # of the list before: most programs have lists of one kind
@@ -171,8 +173,10 @@ def clip(t_list: Any, out: Any, clip_norm: float, names: Names = LIST) -> tuple[
     sources, targets, mode = arguments(t_list, out)
     kind, most = _kind, _threads.SERIAL_ELEMENTS
     while True:
-        kernel, carrier, norm_type = _fast(kind)
-        kinds, norm, factor = kernel(sources, targets, _known.table(), mode, kind, carrier, clip_norm, most)
+        kernel, arguments_of_kind, norm_type = _fast(kind)
+        kinds, norm, factor = kernel(
+            sources, targets, _known.table(), mode, *arguments_of_kind, clip_norm, most
+        )
         if kinds == 1 << kind:
             return targets, norm_type(norm), factor
         if kinds > 0 and kinds.bit_count() == 1:

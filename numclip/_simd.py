@@ -166,14 +166,34 @@ def store_part(typingctx: Any, array: Any, index: Any, count: Any, value: Any) -
     return types.void(array, types.intp, types.intp, lanes), codegen
 
 
-@intrinsic
-def add(typingctx: Any, left: Any, right: Any) -> Any:
-    """Return left + right, lane by lane."""
+def _arithmetic(verb: str) -> Any:
+    @intrinsic
+    def operate(typingctx: Any, left: Any, right: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, verb)(*arguments)
 
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.fadd(*arguments)
+        return lanes(lanes, lanes), codegen
 
-    return lanes(lanes, lanes), codegen
+    return operate
+
+
+# left + right and left - right, lane by lane.
+add, subtract = _arithmetic("fadd"), _arithmetic("fsub")
+
+
+def _choice(comparison: str) -> Any:
+    @intrinsic
+    def choose(typingctx: Any, left: Any, right: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return builder.select(builder.fcmp_ordered(comparison, *arguments), *arguments)
+
+        return lanes(lanes, lanes), codegen
+
+    return choose
+
+
+# The smaller and the larger one of left and right, lane by lane.
+smaller, larger = _choice("<"), _choice(">")
 
 
 @intrinsic
@@ -207,6 +227,19 @@ def square(typingctx: Any, value: Any) -> Any:
 
 
 @intrinsic
+def square_error(typingctx: Any, value: Any, squared: Any) -> Any:
+    """Return value * value - squared, rounded once: what rounding has cut off the square."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value, squared = arguments
+        function_type = ir.FunctionType(F64, [F64, F64, F64])
+        fused = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.fma.v{WIDTH}f64")
+        return builder.call(fused, [value, value, builder.fneg(squared)])
+
+    return lanes(lanes, lanes), codegen
+
+
+@intrinsic
 def times(typingctx: Any, value: Any, factor: Any) -> Any:
     """Return value * factor for a scalar factor."""
 
@@ -219,14 +252,23 @@ def times(typingctx: Any, value: Any, factor: Any) -> Any:
     return lanes(lanes, types.float64), codegen
 
 
-@intrinsic
-def halve(typingctx: Any, value: Any) -> Any:
-    """Return the sum of the lanes: lane l += lane l + 4, then + 2, + 1."""
+@intrinsic(prefer_literal=True)
+def moved_down(typingctx: Any, value: Any, count: Any) -> Any:
+    """Return the lanes moved down: lane l gets lane l + count, and the last `count` lanes get zeros."""
+    distance = count.literal_value
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        elements = [builder.extract_element(arguments[0], ir.IntType(32)(lane)) for lane in range(WIDTH)]
-        for half in (4, 2, 1):
-            elements = [builder.fadd(elements[lane], elements[lane + half]) for lane in range(half)]
-        return elements[0]
+        order = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), list(range(distance, distance + WIDTH)))
+        return builder.shuffle_vector(arguments[0], splat(F64, 0.0), order)
+
+    return lanes(lanes, count), codegen
+
+
+@intrinsic
+def first_lane(typingctx: Any, value: Any) -> Any:
+    """Return lane 0."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.extract_element(arguments[0], ir.IntType(32)(0))
 
     return types.float64(lanes), codegen

@@ -131,19 +131,44 @@ def rounded(exact, dtype):
 # --- the order of the sum -----------------------------------------------------------------------------------
 
 
-def sum_in_order(values):
-    """Sum chunks of 4096 in 32 lanes, each of every 32nd value, and halve the lanes; until one is left."""
+def added(sums, errors, terms, term_errors):
+    """Pairs of a sum and its error, added; what the addition rounds off is exact (Knuth's TwoSum)."""
+    totals = sums + terms
+    back = totals - sums
+    lost = (sums - (totals - back)) + (terms - back)
+    return totals, errors + (term_errors + lost)
+
+
+def sum_in_order(values, errors):
+    """Sum chunks of 4096 in 32 lanes, each of every 32nd value, and halve the lanes; until one is left.
+
+    Returns the sum and its error, which starts from the errors of the values.
+    """
     while True:
-        chunks = np.zeros((max(1, -(-values.size // CHUNK)), CHUNK // LANES, LANES))
-        chunks.reshape(-1)[: values.size] = values
-        lanes = np.zeros((chunks.shape[0], LANES))
-        for row in range(min(CHUNK // LANES, -(-values.size // LANES))):
-            lanes += chunks[:, row]
+        rows = CHUNK // LANES
+        chunks = np.zeros((2, max(1, -(-values.size // CHUNK)), rows, LANES))
+        chunks.reshape(2, -1)[:, : values.size] = values, errors
+        lanes = np.zeros((2, chunks.shape[1], LANES))
+        for row in range(min(rows, -(-values.size // LANES))):
+            lanes = np.array(added(*lanes, *chunks[:, :, row]))
         for half in (16, 8, 4, 2, 1):
-            lanes[:, :half] += lanes[:, half : 2 * half]
-        values = lanes[:, 0]
+            lanes = np.array(added(*lanes[:, :, :half], *lanes[:, :, half : 2 * half]))
+        values, errors = lanes[:, :, 0]
         if values.size == 1:
-            return values[0]
+            return values[0], errors[0]
+
+
+def square_errors(reals, squares):
+    """What rounding has cut off the squares, rounded once: by Dekker's product, at the ends by Fractions."""
+    high = reals * 134217729.0
+    high = high - (high - reals)
+    low = reals - high
+    errors = ((high * high - squares) + 2 * high * low) + low * low
+    magnitudes = np.abs(reals)
+    for i in np.flatnonzero((reals != 0) & ((magnitudes < 2.0**-450) | (magnitudes > 2.0**450))):
+        if np.isfinite(squares[i]):
+            errors[i] = float(Fraction(reals[i]) ** 2 - Fraction(squares[i]))
+    return errors
 
 
 def reals_in_sum_order(array):
@@ -154,48 +179,61 @@ def reals_in_sum_order(array):
 
 
 def ordered_sum(t_list, scale=1.0):
-    sums = np.zeros(len(t_list))
+    """The sum of squares and its error; without 64-bit entries, the error is taken for zero."""
+    wide = norm_dtype(t_list) is np.float64
+    pairs = np.zeros((2, len(t_list)))
     for i, entry in enumerate(t_list):
         if entry is not None:
             reals = reals_in_sum_order(base_array(entry)) * scale
-            sums[i] = sum_in_order(reals * reals)
-    return sum_in_order(sums)
+            squares = reals * reals
+            errors = square_errors(reals, squares) if wide else np.zeros_like(squares)
+            pairs[:, i] = sum_in_order(squares, errors)
+    total, error = sum_in_order(*pairs)
+    return total, error if wide else 0.0
 
 
 def ordered_root(t_list):
-    """Return (root, unit): the root of the sum of the elements times unit, squared. The norm is root / unit.
+    """Return (root, unit): the root, to 200 bits, of the sum of the elements times unit, squared.
 
-    Only where float64 squares overflow or underflow is the unit not 1.
+    The norm is root / unit. Only where float64 squares overflow or underflow is the unit not 1. A root that
+    is not finite is a float.
     """
     with np.errstate(all="ignore"):
-        total, unit = ordered_sum(t_list), 1.0
+        (total, error), unit = ordered_sum(t_list), 1.0
         if norm_dtype(t_list) is np.float64 and not 1e-290 <= total < math.inf:
             unit = 2.0**600 if total < 1e-290 else 2.0**-600
-            total = ordered_sum(t_list, unit)
-        return float(np.sqrt(total)), unit
+            total, error = ordered_sum(t_list, unit)
+    if not math.isfinite(total):
+        return float(total), unit
+    return exact_root(Fraction(total) + Fraction(error)), unit
+
+
+def quotient(root, unit):
+    """root / unit in float64: the norm."""
+    return (rounded(root, np.float64) if math.isfinite(root) else root) / unit
 
 
 def ordered_norm(t_list):
     """The norm as numclip returns it, bit for bit."""
-    root, unit = ordered_root(t_list)
-    return as_norm(root / unit, t_list)
+    return as_norm(quotient(*ordered_root(t_list)), t_list)
 
 
 # --- the factor and its one product -------------------------------------------------------------------------
 
 
 def factor(root, unit, returned_norm, clip_norm):
-    """The float64 by which every element is multiplied; the norm is root / unit."""
+    """The float64 by which every element is multiplied, rounded once; the norm is root / unit."""
     if not math.isfinite(root):
         return math.nan
     if clip_norm == 0:
         return 0.0
-    norm = root / unit
+    norm = quotient(root, unit)
     if float(returned_norm) <= clip_norm or norm <= clip_norm:
         return 1.0
-    if clip_norm / norm < 2.0**-1022:
+    exact = Fraction(clip_norm) * Fraction(unit) / Fraction(root)
+    if exact < Fraction(2) ** -1022 or math.isinf(norm):
         raise ValueError("the factor is subnormal or the norm infinite: accuracy is promised there, not bits")
-    return clip_norm / norm
+    return rounded(exact, np.float64)
 
 
 def to_half_once(exact, half):
@@ -227,6 +265,7 @@ def scaled(array, by):
 def ordered_clip(t_list, clip_norm, use_norm=None):
     """What clip_by_global_norm returns, bit for bit: (list of arrays and None, norm)."""
     root, unit = ordered_root(t_list) if use_norm is None else (float(use_norm), 1.0)
-    returned = as_norm(root / unit, t_list) if use_norm is None else use_norm
+    root = Fraction(root) if math.isfinite(root) else root
+    returned = as_norm(quotient(root, unit), t_list) if use_norm is None else use_norm
     by = factor(root, unit, returned, float(clip_norm))
     return [None if entry is None else scaled(base_array(entry), by) for entry in t_list], returned

@@ -41,7 +41,7 @@ ONE_KIND = CLIP.format(dtypes=["float32"])
 DECIDE = """
 import numclip
 from numclip import _kernels
-assert _kernels.decide()(5.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0)
+assert _kernels.decide()(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0)
 print(numclip.__file__)
 """
 
@@ -69,8 +69,8 @@ def cache(tmp_path, monkeypatch):
 def found_in_cache():
     """Compile the kernel as a new process would; tell whether it came from the cache."""
     dispatcher = entry(_entries.decide)
-    kernel = dispatcher.compile((types.float64, types.float64, types.float64, types.boolean))
-    assert kernel(5.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0)
+    kernel = dispatcher.compile((*[types.float64] * 4, types.boolean))
+    assert kernel(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0)
     return sum(dispatcher.stats.cache_hits.values()) == 1
 
 
@@ -219,7 +219,7 @@ def test_the_package_in_a_zip(tmp_path):
 
 # --- what the machine code belongs to -----------------------------------------------------------------------
 
-RESULT = "from numclip import _kernels; print(_kernels.decide()(5.0, 1.0, 2.5, True)[1])"
+RESULT = "from numclip import _kernels; print(_kernels.decide()(5.0, 0.0, 1.0, 2.5, True)[1])"
 
 
 @pytest.mark.parametrize("inside", ["a directory", "a zip"])
@@ -227,7 +227,7 @@ def test_an_edited_helper_in_another_file(tmp_path, inside):
     # scale_factor stands in _math.py, the cached function in _entries.py: Numba watches only that one.
     def edit(name, text):
         return (
-            text.replace("factor = clip_norm / norm", "factor = 2.0 * clip_norm / norm")
+            text.replace("    return factor, 1.0", "    return 2.0 * factor, 1.0")
             if name == "_math.py"
             else text
         )

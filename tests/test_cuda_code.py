@@ -73,10 +73,10 @@ def test_the_sum(compiled, kinds):
     assert "ld.global.nc" not in ptx
     assert ptx.count("membar.gl") + ptx.count("fence.") >= 4
     assert re.findall(r"atom\S*", ptx) == ["atom.global.add.u64"] * 2
-    # The one operation that may be fused is a square.
+    # Squares may be fused where that is wanted, and in the formula a product that is exact anyway.
     fused = re.findall(r"\bfma\.\S+\s+%\w+, (%\w+), (%\w+), ", ptx)
     assert fused
-    assert all(left == right for left, right in fused)
+    assert sum(left != right for left, right in fused) <= 1
     for exact in ("sqrt.rn.f64", "div.rn.f64"):
         assert exact in ptx
     for rounded_otherwise in (".ftz", ".approx"):

@@ -18,9 +18,9 @@ from arrays import (
     slices_of,
     starts_with,
 )
-from oracle import ordered_clip, ordered_norm
+from oracle import factor, ordered_clip, ordered_root
 
-from numclip import IndexedSlices, clip_by_global_norm, global_norm
+from numclip import IndexedSlices, clip_by_global_norm, clip_factor, global_norm
 
 SHAPES = [(), (1,), (33,), (5, 7), (3, 1, 4), (65, 70), (2, 3, 4, 5), (0,), (4, 0, 2)]
 ONE = np.array([1.0], np.float32)
@@ -259,9 +259,19 @@ def test_the_first_bad_entry_is_named():
         global_norm([ONE, np.array([1]), np.array([True])])
 
 
-@pytest.mark.cpu
-def test_ordered_norm_tells_memory_order_from_c_order(rng):
-    """The data above must be able to tell; if not, the tests of layouts prove nothing about the order."""
-    arrays = [random_array(rng, np.float64, (65, 70)) for _ in range(8)]
-    norms = [(ordered_norm([a]), ordered_norm([a.copy(order="F")])) for a in arrays]
-    assert any(c_order != fortran_order for c_order, fortran_order in norms)
+def factor_in_order(array, clip_norm):
+    root, unit = ordered_root([array])
+    return factor(root, unit, np.float32(float(root)), clip_norm)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_dense_arrays_are_summed_in_the_order_of_their_memory(rng, layout):
+    """A norm of float32 is rounded too much to tell, and that of float64 is exact: the factor can tell."""
+    told = 0
+    for _ in range(8):
+        array = layout(random_array(rng, np.float32, (65, 70)))
+        expected = factor_in_order(array, 1e-3)
+        assert clip_factor([array], 1e-3)[0] == expected
+        others = [factor_in_order(array.copy(order=order), 1e-3) for order in "CF"]
+        told += any(other != expected for other in others)
+    assert told > 0

@@ -7,8 +7,8 @@ import numclip
 
 CODE = """
 import sys
-from numclip import _cpu
-_cpu.STREAMING_CHUNKS = int(sys.argv[1])
+from numclip import _scaling
+_scaling.STREAMING_CHUNKS = int(sys.argv[1])
 import hashlib, numpy as np, ml_dtypes, numclip
 sha = hashlib.sha256()
 for dtype in ("float32", "float16"):

@@ -21,7 +21,7 @@ for layouts in (arrays.LAYOUTS, arrays.WRITABLE_LAYOUTS):
 
 
 class Passage:
-    """The way of the arrays of one call to the device and back; an array that returns is the one that went."""
+    """The way of arrays to the device and back: one that comes home is the one that went."""
 
     def __init__(self):
         self.there, self.back = {}, {}

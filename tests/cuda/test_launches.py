@@ -65,7 +65,10 @@ def test_whoever_is_last_sums_what_the_others_left(rng, short_chunks, sizes, dty
     clipper = numclip.Clipper(grads, np.inf)
     for _ in range(2):
         assert_same_norm(to_host(clipper())[()], oracle.ordered_norm(t_list))
-    assert_same_norm(to_host(numclip.global_norm(grads))[()], oracle.ordered_norm(t_list))
+    expected = oracle.ordered_norm(t_list)
+    factor, norm = numclip.clip_factor(grads, float(expected) / 3)
+    assert_same_norm(to_host(norm)[()], expected)
+    assert to_host(factor)[()] == oracle.factor(*oracle.ordered_root(t_list), expected, float(expected) / 3)
 
 
 def columns(table):
