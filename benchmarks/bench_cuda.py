@@ -187,6 +187,7 @@ PEERS = {
     "cupy, concatenated": cupy_concatenate,
 }
 IN_GRAPHS = ("Clipper", "torch")
+OTHERS = ("torch", "cupy, one by one", "cupy, concatenated")
 
 
 def measure(name, dtype, clipped):
@@ -220,6 +221,7 @@ def measure(name, dtype, clipped):
 
 def graph_of(calls):
     """Return what replays the calls without the host."""
+    torch.cuda.synchronize()  # a clipper is used on one stream after the other
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for call in calls:
@@ -252,30 +254,30 @@ def report(results):
     """Return the table: times of numclip, and how many times as long the others take."""
     where, rates = results["machine"], results["bandwidth"]
     versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    head = ["workload", "arrays", "dtype", "clipped", "device, µs", "TB/s", *OTHERS]
+    head += ["call, µs", "torch", "Clipper, µs", "torch"]
     lines = [
         f"In place on {where['gpu']}, {where['date']}; copy {rates['copy'] / 1e12:.2f} TB/s, "
         f"read {rates['read'] / 1e12:.2f} TB/s; {versions}.",
         "",
-        "| workload | arrays | dtype | clipped | device, us | TB/s | torch | call, us | Clipper | torch |",
-        "|---|---:|---|---|---:|---:|---:|---:|---:|---:|",
+        f"| {' | '.join(head)} |",
+        f"|---|---:|---|---|{'---:|' * (len(head) - 4)}",
     ]
     for row in results["rows"]:
         device, host = row["device"], row["host"]
         own = device.get("Clipper")
-        cells = [
-            row["workload"],
-            row["arrays"],
-            row["dtype"],
-            "yes" if row["clipped"] else "no",
-            f"{own * 1e6:.1f}" if own else "",
-            f"{row['bytes'] / own / 1e12:.2f}" if own else "",
-            f"{device['torch'] / own:.2f}×" if own and "torch" in device else "",
-            f"{host['numclip'] * 1e6:.0f}" if "numclip" in host else "",
-            f"{host['Clipper'] * 1e6:.0f}" if "Clipper" in host else "",
-            f"{host['torch'] / host['Clipper']:.1f}×" if "torch" in host and "Clipper" in host else "",
-        ]
+        cells = [row["workload"], row["arrays"], row["dtype"], "yes" if row["clipped"] else "no"]
+        cells += [f"{own * 1e6:.1f}" if own else "", f"{row['bytes'] / own / 1e12:.2f}" if own else ""]
+        cells += [ratio(device, other, "Clipper") for other in OTHERS]
+        for peer in ("numclip", "Clipper"):
+            cells += [f"{host[peer] * 1e6:.0f}" if peer in host else "", ratio(host, "torch", peer)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
+
+
+def ratio(times, other, own):
+    """Return how many times as long another one takes; nothing where one of the two was not measured."""
+    return f"{times[other] / times[own]:.2f}×" if other in times and own in times else ""
 
 
 if __name__ == "__main__":
