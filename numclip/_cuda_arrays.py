@@ -191,7 +191,7 @@ class Torch(Interface):
         known = self._known.get(array.dtype)
         if known is None or array.layout is not self._strided or not array.is_contiguous():
             return None
-        if array.is_neg() or array.is_conj():
+        if array.is_neg() or (known[1] == 2 and array.is_conj()):
             return None
         return array.data_ptr(), array.numel() * known[1], known[0], array.get_device(), True, None
 

@@ -29,6 +29,10 @@ def current_device() -> int:
     return number
 
 
+class UnknownAddress(Exception):
+    """An address belongs to no CUDA device."""
+
+
 def device_of(address: int) -> int:
     """Return the number of the device that an address belongs to."""
     from cuda.bindings import driver
@@ -37,7 +41,7 @@ def device_of(address: int) -> int:
     current_device()  # the driver answers once there is a context
     error, number = driver.cuPointerGetAttribute(attribute, address)
     if error != driver.CUresult.CUDA_SUCCESS:
-        raise ValueError(f"the address {address:#x} is not one of a CUDA device: {error.name}")
+        raise UnknownAddress(f"the address {address:#x}, which is not one of a CUDA device: {error.name}")
     return int(number)
 
 
@@ -69,6 +73,14 @@ def handle_of(stream: Any) -> int:
 def stream_of(device: int, handle: int) -> Any:
     """Return Numba's object for the stream with this handle."""
     return cuda.external_stream(handle)
+
+
+def is_capturing(handle: int) -> bool:
+    """Tell whether the work on a stream is not done but recorded, for a graph."""
+    from cuda.bindings import driver
+
+    _, status = driver.cuStreamIsCapturing(handle)
+    return bool(status == driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
 
 
 def wait_for(handle: int, device: int, stream: Any) -> None:

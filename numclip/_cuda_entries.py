@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from numclip import _check, _dispatch, _layout, _overlap
 from numclip._backend import array_of, first_array
 from numclip._cuda_arrays import Interface, library, name_of
-from numclip._cuda_driver import on_device
+from numclip._cuda_driver import UnknownAddress, on_device
 from numclip._cuda_pack import Gap, Gaps, Row
 from numclip._known import KINDS
 from numclip._names import Names
@@ -23,7 +23,6 @@ class Listing(NamedTuple):
     rows: list[Row]
     gaps: list[Gaps]
     results: list[Any]
-    device: int
     reader: Interface  # of the first array
     streams: set[int]  # on which arrays are still being worked on
 
@@ -39,43 +38,46 @@ class Entry(NamedTuple):
     store: Gap | None = None
 
 
-def read_list(sources: list[Any], targets: list[Any], names: Names, *, new: bool) -> Listing:
-    """Check all entries and their targets, raising for what is wrong, and locate them.
+def read_list(sources: list[Any], targets: list[Any], names: Names, *, new: bool) -> tuple[int, Listing]:
+    """Check all entries and their targets, raising for what is wrong; return their device and locate them.
 
     `new` asks for new targets; else a target of ``...`` stands for none.
     """
     first, array = first_array(sources)
-    reader = library(array)
-    device, usual, locate = reader.device(array), array.__class__, reader.locate
-    rows: list[Row] = []
-    listing = Listing(rows, [], [] if new else targets, device, reader, set())
-    with on_device(device):  # for new targets
-        for index, (entry, target) in enumerate(zip(sources, targets, strict=True)):
-            # Most are dense arrays of one library, with themselves, a new array or nothing to write to.
-            if entry.__class__ is usual and (target is ... or target is entry):
-                place = locate(entry)
-                if place is not None and place[3] == device and (place[4] or target is ...):
-                    address, length, kind, _, _, stream = place
-                    written = address if target is entry else 0
-                    if new:
-                        listing.results.append(result := reader.empty_like(entry))
-                        written = reader.address(result)
-                    rows.append((address, written, length, kind))
-                    if stream is not None:
-                        listing.streams.add(stream)
-                    continue
-            found = _read(entry, target, index, first, names, new=new)
-            if found.device not in (None, device):
-                where = f"CUDA device {found.device}, {names.entry(first)} is on {device}"
-                raise ValueError(f"{names.entry(index)} is on {where}")
-            rows.append(found.row)
-            if found.load or found.store:
-                listing.gaps.append(Gaps(index, found.load, found.store))
-            if found.stream is not None:
-                listing.streams.add(found.stream)
-            if new:
-                listing.results.append(_like(entry, found.written))
-    return listing
+    reader, usual = library(array), array.__class__
+    listing = Listing([], [], [] if new else targets, reader, set())
+    rows, locate = listing.rows, reader.locate
+    try:
+        device = reader.device(array)
+        with on_device(device):  # for new targets
+            for index, (entry, target) in enumerate(zip(sources, targets, strict=True)):
+                # Most are dense arrays of one library, with themselves, a new array or nothing to write to.
+                if entry.__class__ is usual and (target is ... or target is entry):
+                    place = locate(entry)
+                    if place is not None and place[3] == device and (place[4] or target is ...):
+                        address, length, kind, _, _, stream = place
+                        written = address if target is entry else 0
+                        if new:
+                            listing.results.append(result := reader.empty_like(entry))
+                            written = reader.address(result)
+                        rows.append((address, written, length, kind))
+                        if stream is not None:
+                            listing.streams.add(stream)
+                        continue
+                found = _read(entry, target, index, first, names, new=new)
+                if found.device not in (None, device):
+                    where = f"CUDA device {found.device}, {names.entry(first)} is on {device}"
+                    raise ValueError(f"{names.entry(index)} is on {where}")
+                rows.append(found.row)
+                if found.load or found.store:
+                    listing.gaps.append(Gaps(index, found.load, found.store))
+                if found.stream is not None:
+                    listing.streams.add(found.stream)
+                if new:
+                    listing.results.append(_like(entry, found.written))
+    except UnknownAddress as error:
+        raise ValueError(f"{names.entry(max(first, len(rows)))} lies at {error}") from None
+    return device, listing
 
 
 def _read(entry: Any, target: Any, index: int, first: int, names: Names, *, new: bool) -> Entry:

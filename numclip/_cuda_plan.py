@@ -12,6 +12,7 @@ from numclip._cuda_decide import use_given
 from numclip._cuda_driver import (
     Workspace,
     handle_of,
+    is_capturing,
     launch,
     on_device,
     require,
@@ -46,9 +47,8 @@ class Plan:
             targets = sources if out is t_list else _check.sequence(out, "out")
             if len(targets) != len(sources):
                 raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
-        listing = read_list(sources, targets, names, new=out is ...)
-        self.results = listing.results
-        self._device, self._reader, self._streams = listing.device, listing.reader, listing.streams
+        self._device, listing = read_list(sources, targets, names, new=out is ...)
+        self.results, self._reader, self._streams = listing.results, listing.reader, listing.streams
         self._table = pack(listing.rows, listing.gaps)
         if given and not self._table.apart:
             self._table = pack(check_overlap(listing, sources, names), listing.gaps)
@@ -83,10 +83,12 @@ class Plan:
             for pending in self._streams:
                 if pending != handle:
                     wait_for(pending, self._device, stream)
+            if self._kept is None and is_capturing(handle):
+                # Whenever the graph is replayed, another table may stand in the memory of the stream.
+                raise RuntimeError("in a CUDA graph, call a numclip.Clipper that was made before")
             workspace = self._kept or shared_workspace(self._device, handle)
             with workspace.lock:
-                if self._kept is None:
-                    workspace.fill(self._table)
+                workspace.fill(self._table)
                 return self._launch(workspace.address, stream, clip_norm, use_norm, factor)
 
     def _launch(self, base: int, stream: Any, clip_norm: Any, use_norm: Any, factor: Any) -> Any:

@@ -46,6 +46,7 @@ class Event:
 
 _cuda_driver._configured = lambda kernel, blocks, threads, stream: partial(launch, kernel, blocks, threads)
 _cuda_driver.device_of = lambda address: 0
+_cuda_driver.is_capturing = lambda handle: False
 _cuda_driver.current_device = lambda: 0
 
 # A warp: blocks as small as they can be.

@@ -254,6 +254,16 @@ def test_arrays_of_other_streams_are_waited_for(monkeypatch):
     assert handles == [9]
 
 
+def test_only_a_clipper_is_for_graphs(monkeypatch):
+    grads = lists()[1]
+    clipper = numclip.Clipper(grads, 1.0)
+    monkeypatch.setattr(_cuda_plan, "is_capturing", lambda handle: True)
+    assert to_host(clipper())[()] == 5.0
+    for call in (lambda: numclip.global_norm(grads), lambda: numclip.clip_by_global_norm(grads, 1.0)):
+        with pytest.raises(RuntimeError, match=r"in a CUDA graph, call a numclip\.Clipper"):
+            call()
+
+
 # --- Clipper ------------------------------------------------------------------------------------------------
 
 
@@ -292,6 +302,21 @@ def test_arrays_of_two_devices(monkeypatch):
     monkeypatch.setattr(_cuda_arrays, "device_of", lambda address: int(address == host[1].ctypes.data))
     with pytest.raises(ValueError, match=r"t_list\[1\] is on CUDA device 1, t_list\[0\] is on 0"):
         numclip.global_norm(device)
+
+
+def test_memory_of_no_device(monkeypatch):
+    host, device = lists()
+
+    def device_of(address):
+        if address == host[1].ctypes.data:
+            raise _cuda_driver.UnknownAddress(f"the address {address:#x}")
+        return 0
+
+    monkeypatch.setattr(_cuda_arrays, "device_of", device_of)
+    with pytest.raises(ValueError, match=r"^t_list\[1\] lies at the address 0x"):
+        numclip.global_norm(device)
+    with pytest.raises(ValueError, match=r"^t_list\[2\] lies at the address 0x"):
+        numclip.global_norm([None, None, device[1], device[0]])
 
 
 def targets(**other):

@@ -212,6 +212,14 @@ def test_a_clipper_in_a_graph(torch):
         assert abs(numclip.global_norm(grads).item() - 1.0) < 1e-2
 
 
+def test_only_a_clipper_goes_into_a_graph(torch):
+    grads = [torch.ones(100, device="cuda")]
+    numclip.global_norm(grads)
+    with pytest.raises(RuntimeError, match=r"numclip\.Clipper"), torch.cuda.graph(torch.cuda.CUDAGraph()):
+        numclip.global_norm(grads)
+    assert numclip.global_norm(grads).item() == 10.0
+
+
 def test_torch_agrees(torch):
     grads = [torch.randn(n, device="cuda", dtype=torch.float64) for n in (10, 5000, 100_000)]
     parameters = [torch.nn.Parameter(torch.zeros_like(grad)) for grad in grads]
