@@ -12,6 +12,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
+from numclip._cuda_described import description, known_kind, named_dtype
 from numclip._cuda_driver import LEGACY_STREAM, address_of, current_device, device_of
 from numclip._known import KINDS
 from numclip._table import ITEM_SIZE
@@ -22,55 +23,6 @@ Array = NDArray[Any]
 # Of an array of a known dtype, in C order: its address, the number of real numbers, their kind, the device,
 # whether it may be written, and the stream that it names.
 Place = tuple[int, int, int, int, bool, int | None]
-
-
-class _Memory:
-    """Device memory in the terms of NumPy's array interface."""
-
-    def __init__(self, address: int, shape: Any, strides: Any, typestr: str, read_only: bool) -> None:
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (address, read_only),
-            "shape": tuple(shape),
-            "strides": None if strides is None else tuple(strides),
-            "typestr": typestr,
-        }
-
-
-def _description(
-    address: int, shape: Any, strides: Any, dtype: np.dtype[Any], read_only: bool = False
-) -> Array:
-    """Return device memory as a NumPy array that nobody may read: for checks of shape, layout and overlap.
-
-    The strides are bytes, or None in C order.
-    """
-    # Of no elements NumPy wants an address all the same; of bfloat16 and the like it knows the size only.
-    memory = _Memory(address or dtype.alignment, shape, strides, f"|V{dtype.itemsize}", read_only)
-    return np.asarray(memory).view(dtype)
-
-
-@cache
-def named_dtype(name: str) -> np.dtype[Any]:
-    """Return a dtype by its name; without ml_dtypes, bfloat16 is a pair of bytes of that name."""
-    if name != "bfloat16":
-        return np.dtype(name)
-    try:
-        import ml_dtypes
-    except ImportError:
-        return np.dtype([("bfloat16", np.uint16)])
-    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-    return bfloat16
-
-
-def name_of(dtype: np.dtype[Any]) -> str:
-    """Return the name by which `KINDS` knows a dtype."""
-    return "bfloat16" if dtype.names == ("bfloat16",) else dtype.name
-
-
-@cache
-def known_kind(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """Return (kind, real numbers per element), or None for a dtype that the kernels do not know."""
-    return KINDS.get(name_of(dtype)) if dtype.isnative else None
 
 
 class Interface:
@@ -98,7 +50,7 @@ class Interface:
             raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
         address, read_only = interface["data"]
         dtype, shape, strides = self._dtype(array, interface), interface["shape"], interface.get("strides")
-        return _description(address or 0, shape, strides, dtype, read_only or self.immutable)
+        return description(address or 0, shape, strides, dtype, read_only or self.immutable)
 
     def _dtype(self, array: Any, interface: Any) -> np.dtype[Any]:
         # The interface has no word for bfloat16.
@@ -146,7 +98,7 @@ class CuPy(Interface):
 
     def describe(self, array: Any, name: str) -> Array:
         """Return the description of an array."""
-        return _description(array.data.ptr, array.shape, array.strides, array.dtype)
+        return description(array.data.ptr, array.shape, array.strides, array.dtype)
 
     def device(self, array: Any) -> int:
         """Return the number of the device that an array lies on."""
@@ -210,7 +162,7 @@ class Torch(Interface):
         except TypeError:  # float8 and others that NumPy has no name for
             message = f"{name} has dtype {array.dtype}, expected a floating or complex dtype"
             raise TypeError(message) from None
-        return _description(array.data_ptr(), array.shape, strides, dtype)
+        return description(array.data_ptr(), array.shape, strides, dtype)
 
     def device(self, array: Any) -> int:
         """Return the number of the device that a tensor lies on."""

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from numclip import _check, _dispatch, _layout, _overlap
 from numclip._backend import array_of, first_array
-from numclip._cuda_arrays import Interface, library, name_of
+from numclip._cuda_arrays import Interface, library
+from numclip._cuda_described import name_of
 from numclip._cuda_driver import UnknownAddress, on_device
 from numclip._cuda_pack import Gap, Gaps, Row
 from numclip._known import KINDS

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 
 from numclip import _check, _dispatch
-from numclip._cuda_arrays import library, name_of
+from numclip._cuda_arrays import library
 from numclip._cuda_chunks import COPY_THREADS, CREWS, THREADS
 from numclip._cuda_copies import copy_elements
 from numclip._cuda_decide import use_given
+from numclip._cuda_described import name_of
 from numclip._cuda_driver import (
     Workspace,
     handle_of,

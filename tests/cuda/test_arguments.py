@@ -11,7 +11,7 @@ from numba import cuda
 from on_device import DeviceArray, on_device, to_host
 
 import numclip
-from numclip import _cuda_arrays, _cuda_driver, _cuda_plan
+from numclip import _cuda_arrays, _cuda_described, _cuda_driver, _cuda_plan
 
 
 def lists():
@@ -129,7 +129,7 @@ class Torch(types.ModuleType):
 
     def empty(self, shape, dtype, device):
         assert device == "cuda:0"
-        return self.Tensor(np.empty(shape, _cuda_arrays.named_dtype(dtype.removeprefix("torch."))))
+        return self.Tensor(np.empty(shape, _cuda_described.named_dtype(dtype.removeprefix("torch."))))
 
 
 class CuPy(types.ModuleType):
