@@ -24,16 +24,33 @@ from numclip._table import FLOAT64, ITEM_SIZE
 
 
 @cache
-def lane_sums(kind: int, single: bool) -> Any:
+def element(kind: int, again: bool) -> Any:
+    """Make the value of an element, in the second pass times a power of two."""
+    wide = widen(kind)
+
+    @device
+    def value(stored, unit):
+        return wide(stored)
+
+    @device
+    def scaled_value(stored, unit):
+        return multiply(wide(stored), unit)
+
+    return scaled_value if again else value
+
+
+@cache
+def lane_sums(kind: int, single: bool, again: bool) -> Any:
     """Make the sums of squares of one thread's four lanes over the chunk that starts at `address`."""
     item = ITEM_SIZE[kind]
     step = LANES * item
     aligned = min(PART * item, 16) - 1
-    four, one, wide, add = load_four(kind), load(kind), widen(kind), accumulate(kind, single)
+    four, one, value = load_four(kind), load(kind), element(kind, again)
+    add = accumulate(FLOAT64 if again else kind, single)  # what may underflow has no exact square
     zero = terms(single).zero
 
     @device
-    def sum_lanes(address, size, part):
+    def sum_lanes(address, size, part, unit):
         a, b, c, d = zero, zero, zero, zero
         here = address + part * (PART * item)
         steps = size >> 5
@@ -43,63 +60,39 @@ def lane_sums(kind: int, single: bool) -> Any:
                 p, q, r, s = four(here), four(here + step), four(here + 2 * step), four(here + 3 * step)
                 t, u = four(here + 4 * step), four(here + 5 * step)
                 v, w = four(here + 6 * step), four(here + 7 * step)
-                a, b = add(a, wide(p[0])), add(b, wide(p[1]))
-                c, d = add(c, wide(p[2])), add(d, wide(p[3]))
-                a, b = add(a, wide(q[0])), add(b, wide(q[1]))
-                c, d = add(c, wide(q[2])), add(d, wide(q[3]))
-                a, b = add(a, wide(r[0])), add(b, wide(r[1]))
-                c, d = add(c, wide(r[2])), add(d, wide(r[3]))
-                a, b = add(a, wide(s[0])), add(b, wide(s[1]))
-                c, d = add(c, wide(s[2])), add(d, wide(s[3]))
-                a, b = add(a, wide(t[0])), add(b, wide(t[1]))
-                c, d = add(c, wide(t[2])), add(d, wide(t[3]))
-                a, b = add(a, wide(u[0])), add(b, wide(u[1]))
-                c, d = add(c, wide(u[2])), add(d, wide(u[3]))
-                a, b = add(a, wide(v[0])), add(b, wide(v[1]))
-                c, d = add(c, wide(v[2])), add(d, wide(v[3]))
-                a, b = add(a, wide(w[0])), add(b, wide(w[1]))
-                c, d = add(c, wide(w[2])), add(d, wide(w[3]))
+                a, b = add(a, value(p[0], unit)), add(b, value(p[1], unit))
+                c, d = add(c, value(p[2], unit)), add(d, value(p[3], unit))
+                a, b = add(a, value(q[0], unit)), add(b, value(q[1], unit))
+                c, d = add(c, value(q[2], unit)), add(d, value(q[3], unit))
+                a, b = add(a, value(r[0], unit)), add(b, value(r[1], unit))
+                c, d = add(c, value(r[2], unit)), add(d, value(r[3], unit))
+                a, b = add(a, value(s[0], unit)), add(b, value(s[1], unit))
+                c, d = add(c, value(s[2], unit)), add(d, value(s[3], unit))
+                a, b = add(a, value(t[0], unit)), add(b, value(t[1], unit))
+                c, d = add(c, value(t[2], unit)), add(d, value(t[3], unit))
+                a, b = add(a, value(u[0], unit)), add(b, value(u[1], unit))
+                c, d = add(c, value(u[2], unit)), add(d, value(u[3], unit))
+                a, b = add(a, value(v[0], unit)), add(b, value(v[1], unit))
+                c, d = add(c, value(v[2], unit)), add(d, value(v[3], unit))
+                a, b = add(a, value(w[0], unit)), add(b, value(w[1], unit))
+                c, d = add(c, value(w[2], unit)), add(d, value(w[3], unit))
                 here += 8 * step
             steps &= 7
         for _ in range(steps):
-            a = add(a, wide(one(here)))
-            b = add(b, wide(one(here + item)))
-            c = add(c, wide(one(here + 2 * item)))
-            d = add(d, wide(one(here + 3 * item)))
+            a = add(a, value(one(here), unit))
+            b = add(b, value(one(here + item), unit))
+            c = add(c, value(one(here + 2 * item), unit))
+            d = add(d, value(one(here + 3 * item), unit))
             here += step
         left = (size & (LANES - 1)) - part * PART
         if left > 0:
-            a = add(a, wide(one(here)))
+            a = add(a, value(one(here), unit))
         if left > 1:
-            b = add(b, wide(one(here + item)))
+            b = add(b, value(one(here + item), unit))
         if left > 2:
-            c = add(c, wide(one(here + 2 * item)))
+            c = add(c, value(one(here + 2 * item), unit))
         if left > 3:
-            d = add(d, wide(one(here + 3 * item)))
-        return a, b, c, d
-
-    return sum_lanes
-
-
-@cache
-def scaled_lane_sums(kind: int) -> Any:
-    """Make the same for elements that are first multiplied by a power of two: the second pass."""
-    item = ITEM_SIZE[kind]
-    one, wide, add = load(kind), widen(kind), accumulate(FLOAT64, False)
-    zero = terms(False).zero
-
-    @device
-    def sum_lanes(address, size, part, unit):
-        a, b, c, d = zero, zero, zero, zero
-        for i in range(part * PART, size, LANES):
-            here = address + i * item
-            a = add(a, multiply(wide(one(here)), unit))
-            if i + 1 < size:
-                b = add(b, multiply(wide(one(here + item)), unit))
-            if i + 2 < size:
-                c = add(c, multiply(wide(one(here + 2 * item)), unit))
-            if i + 3 < size:
-                d = add(d, multiply(wide(one(here + 3 * item)), unit))
+            d = add(d, value(one(here + 3 * item), unit))
         return a, b, c, d
 
     return sum_lanes
@@ -139,7 +132,7 @@ def chunk_sum(kinds: tuple[int, ...], single: bool, again: bool) -> Any:
     """
     zero, halve = terms(single).zero, halve_crew(single)
     bytes_of = by_kind(kinds, item_size)
-    sums = by_kind(kinds, scaled_lane_sums if again else partial(lane_sums, single=single))
+    sums = by_kind(kinds, partial(lane_sums, single=single, again=again))
 
     @device
     def sum_chunk(workspace, count, row, chunk, unit, shared, thread):
@@ -150,7 +143,7 @@ def chunk_sum(kinds: tuple[int, ...], single: bool, again: bool) -> Any:
             kind = load_int(column(workspace, count, KIND) + 8 * row)
             source = load_int(column(workspace, count, SOURCE) + 8 * row) + offset * bytes_of(kind, ())
             part = int64(thread % CREW)
-            lanes = sums(kind, (source, size, part, unit) if again else (source, size, part))
+            lanes = sums(kind, (source, size, part, unit))
         return halve(shared, thread, lanes)
 
     return sum_chunk
