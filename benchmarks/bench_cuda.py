@@ -3,7 +3,7 @@
 Device times are those of a CUDA graph that clips several sets of gradients, more than the L2 cache holds,
 restored before each round. Host times are those of a call that finds the device idle. Run as a script; it
 needs PyTorch, and takes CuPy along where it is installed. Results go to a folder, as JSON and as a table in
-Markdown.
+Markdown, and the table into the README.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from workloads import WORKLOADS
 
 import numclip
 
+BEGIN, END = "<!-- cuda:begin -->", "<!-- cuda:end -->"
 REPEATS, HOST_CALLS = 30, 30
 MOST_BYTES = 2 * 2**30  # of gradients, for all sets of a workload together
 PACKAGES = ("numclip", "numba", "numba-cuda", "numpy", "torch", "cupy-cuda12x", "cupy-cuda13x")
@@ -31,6 +32,7 @@ SHAPES["one_gigabyte"] = [(4096, 16384)] * 4
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cuda"))
+    parser.add_argument("--readme", type=Path, help="Markdown file with the marker lines")
     parser.add_argument("--workloads", nargs="*", default=list(SHAPES), choices=SHAPES)
     options = parser.parse_args()
     results = {"machine": machine(), "bandwidth": bandwidth(), "rows": []}
@@ -46,6 +48,8 @@ def main():
     text = report(results)
     (options.out / "cuda.md").write_text(text, encoding="utf-8")
     print(text)
+    if options.readme:
+        insert(text, options.readme)
 
 
 # --- the machine --------------------------------------------------------------------------------------------
@@ -273,6 +277,17 @@ def report(results):
             cells += [f"{host[peer] * 1e6:.0f}" if peer in host else "", ratio(host, "torch", peer)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
+
+
+def insert(text, readme):
+    """Put the table between the marker lines, in place of what is there."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(
+            f"{readme}: no place for the table, it needs a line {BEGIN} and below it a line {END}"
+        )
+    readme.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def ratio(times, other, own):

@@ -28,6 +28,6 @@ if command -v compute-sanitizer > /dev/null; then
             "$python" tests/gpu/sanitize.py
     done
 fi
-step bench "$python" benchmarks/bench_cuda.py --out "$out"
+step bench "$python" benchmarks/bench_cuda.py --out "$out" --readme README.md
 
 [ ${#failed[@]} -eq 0 ] && echo "== all passed" || { echo "== failed: ${failed[*]}"; exit 1; }
