@@ -187,7 +187,6 @@ def test_float64_lists_of_any_magnitude_are_clipped(value):
     assert largest_error(clipped[0], exact_clipped(t_list, clip_norm, use_norm=norm)[0], np.float64) <= 1.5
 
 
-@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [1.0, 3e-5, 517.3])
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
 def test_halves_are_the_exact_product_rounded_once(half, clip_norm):

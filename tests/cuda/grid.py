@@ -1,89 +1,62 @@
 """A grid of threads on the host that runs much faster than the simulator's, and always in one order.
 
-The simulator polls all threads of a block, which all want the interpreter's lock, and it looks at the source
-of the caller at every shared array. Here one thread runs at a time: at a barrier it hands over to the next
-one, and when its turn comes again, all others have reached that barrier or ended.
+The simulator has a thread of the host for each of the device: it polls those of a block, which all want the
+interpreter's lock, and it looks at the source of the caller at every shared array. Here they are greenlets: each
+runs up to the next barrier, and then its neighbour does.
 """
 
 import random
 import sys
-import threading
 from contextlib import contextmanager
 
 import numpy as np
+from greenlet import getcurrent, greenlet
 from numba.cuda.simulator import kernel as simulator
 from numba.cuda.simulator.kernelapi import Dim3, FakeCUDAModule, FakeCUDAShared
 from numba.cuda.simulator.kernelapi import numpy_support as dtypes
 
 
-def _taken():
-    """A lock that is taken: whoever waits for it goes on when another thread releases it."""
-    lock = threading.Lock()
-    lock.acquire()
-    return lock
+class Thread(greenlet):
+    """A thread of a block."""
+
+    def __init__(self, work, number, block):
+        super().__init__(work)
+        self.threadIdx, self.blockIdx = Dim3(number, 0, 0), Dim3(block, 0, 0)
 
 
-class Thread(threading.Thread):
-    """A thread of a block; it is kept for all blocks that are to come."""
-
-    def __init__(self, number):
-        super().__init__(daemon=True)
-        self.threadIdx, self.blockIdx = Dim3(number, 0, 0), None
-        self.turn = _taken()
-        self.work, self.next, self.ended, self.error = None, None, None, None
-        self.start()
-
-    def run(self):
-        while True:
-            self.turn.acquire()
-            try:
-                self.work()
-            except BaseException as error:
-                self.error = error
-            self.ended(self)
-
-    def syncthreads(self):
-        if self.next is not self:
-            self.next.turn.release()
-            self.turn.acquire()
-
-
-_threads = []
+def syncthreads():
+    getcurrent().parent.switch()
 
 
 def run_block(work, block, size):
-    """Run `work` in so many threads; the first error is raised when all have ended."""
-    _threads.extend(Thread(number) for number in range(len(_threads), size))
-    team, finished = _threads[:size], _taken()
+    """Run `work` in so many threads, up to a barrier in all of them, and on to the next."""
+    team = [Thread(work, number, block) for number in range(size)]
+    while team:
+        for thread in team:
+            thread.switch()
+        team = [thread for thread in team if not thread.dead]
 
-    def ended(thread):
-        if thread.next is thread:
-            finished.release()
-            return
-        before = next(other for other in team if other.next is thread)
-        before.next, after, thread.next = thread.next, thread.next, None
-        after.turn.release()
 
-    for i, thread in enumerate(team):
-        thread.blockIdx, thread.work, thread.ended, thread.error = Dim3(block, 0, 0), work, ended, None
-        thread.next = team[(i + 1) % size]
-    team[0].turn.release()
-    finished.acquire()
-    for thread in team:
-        if thread.error is not None:
-            raise thread.error
+class Device(FakeCUDAModule):
+    """What a thread sees as `cuda`."""
+
+    threadIdx = property(lambda self: getcurrent().threadIdx)
+    blockIdx = property(lambda self: getcurrent().blockIdx)
+
+    def syncthreads(self):
+        syncthreads()
 
 
 @contextmanager
-def _device_module(module):
-    """Put what a thread sees as `cuda` into all modules with kernels."""
+def _seen_as_cuda(device):
+    """Put it into all modules with kernels."""
     cuda = sys.modules["numba"].cuda
     homes = [home for name, home in sys.modules.items() if name.startswith("numclip._cuda_")]
     homes = [home.__dict__ for home in homes if getattr(home, "cuda", None) is cuda]
     for home in homes:
-        home["cuda"] = module
+        home["cuda"] = device
     try:
-        with simulator._push_kernel_context(module):
+        with simulator._push_kernel_context(device):
             yield
     finally:
         for home in homes:
@@ -92,7 +65,7 @@ def _device_module(module):
 
 def launch(kernel, blocks, size, *arguments):
     """Run a kernel, block after block, in an order that nothing may depend on."""
-    with _device_module(FakeCUDAModule(Dim3(blocks, 1, 1), Dim3(size, 1, 1), 0)):
+    with _seen_as_cuda(Device(Dim3(blocks, 1, 1), Dim3(size, 1, 1), 0)):
         for block in random.Random(blocks).sample(range(blocks), blocks):
             run_block(lambda: kernel.fn(*arguments), block, size)
 
@@ -106,7 +79,7 @@ def _call_device_function(self, *arguments):
 
 def _shared_array(self, shape, dtype):
     frame = sys._getframe(1)
-    key = frame.f_code, frame.f_lineno, threading.current_thread().blockIdx.x
+    key = frame.f_code, frame.f_lineno, getcurrent().blockIdx.x
     if key not in self._allocations:
         self._allocations[key] = np.empty(shape, dtypes.as_dtype(dtype))
     return self._allocations[key]
