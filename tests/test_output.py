@@ -113,6 +113,7 @@ def test_what_lies_between_strided_elements_stays(dtype):
     assert content(base) == content(untouched)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [0.7, 1e6], ids=["clipped", "kept"])
 @pytest.mark.parametrize("target_layout", WRITABLE_LAYOUTS, ids=lambda layout: layout.__name__)
 def test_the_layout_of_a_target_need_not_be_that_of_its_source(rng, target_layout, clip_norm):

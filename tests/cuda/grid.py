@@ -1,8 +1,8 @@
 """A grid of threads on the host that runs much faster than the simulator's, and always in one order.
 
 The simulator has a thread of the host for each of the device: it polls those of a block, which all want the
-interpreter's lock, and it looks at the source of the caller at every shared array. Here they are greenlets: each
-runs up to the next barrier, and then its neighbour does.
+interpreter's lock, and it looks at the source of the caller at every shared array. Here they are greenlets:
+each runs up to the next barrier, and then its neighbour does.
 """
 
 import random
