@@ -76,12 +76,6 @@ def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
         raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
 
 
-def no_stream(stream: Any) -> None:
-    """Raise for a stream where the arrays lie on the CPU."""
-    if stream is not None:
-        raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
-
-
 def source(entry: Any, name: str) -> Array:
     """Return an entry of a list as a NumPy array of its own dtype, without a copy where it has memory."""
     if isinstance(entry, np.ma.MaskedArray):

@@ -5,7 +5,6 @@ The chunks of all arrays of one kind are numbered through, so that any number of
 
 from typing import Any
 
-import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 from numba.typed import List
@@ -14,7 +13,7 @@ from numclip._fpenv import enter, leave
 from numclip._jit import helper
 from numclip._scaling import scale_segment
 from numclip._sums import CHUNK, fold, sum_of_squares
-from numclip._table import KIND, LENGTH, NOTHING, SOURCE, TARGET
+from numclip._table import KIND, LENGTH, SOURCE, TARGET
 
 # A list of up to this many chunks is scaled from its end, in segments of this many elements: the level-2
 # cache holds what was summed last, and 930 thousand float32 take 228 us, not 284. For 124 million, which no
@@ -34,42 +33,43 @@ def _pointer(typingctx: Any, address: Any, dtype: Any) -> Any:
 
 
 @helper
-def _view(address: int, length: int, dtype: Any) -> Any:
+def view(address: int, length: int, dtype: Any) -> Any:
     """Return the flat view of the elements at an address."""
     return carray(_pointer(address, dtype), (length,))
 
 
-@helper
-def flat_views(rows: Any, kind: int) -> Any:
-    """Return a typed list with an item for each row of this kind: (source, target, length).
+ITEMS = types.ListType(types.UniTuple(types.int64, 5))
 
-    Addresses, of which `_view` makes arrays where they are used: a list of arrays takes twice as long to
-    fill, 31 ns an item, because it counts references. A target of 0 means that nothing is to be written.
+
+@helper
+def _chunks_of(length: int) -> int:
+    return (length + CHUNK - 1) // CHUNK
+
+
+@helper
+def flat_views(rows: Any, kind: int) -> tuple[Any, int]:
+    """Return a typed list with an item for each row of this kind, and the number of their chunks.
+
+    An item is (source, target, length, first chunk, row). Addresses, of which `view` makes arrays where they
+    are used: a list of arrays takes twice as long to fill, 31 ns an item, because it counts references. A
+    target of 0 means that nothing is to be written.
     """
-    items = List()
+    items, chunks = List(), 0
     for i in range(len(rows)):
         if rows[i, KIND] == kind:
-            items.append((rows[i, SOURCE], rows[i, TARGET], rows[i, LENGTH]))
-    return items
+            length = rows[i, LENGTH]
+            items.append((rows[i, SOURCE], rows[i, TARGET], length, chunks, i))
+            chunks += _chunks_of(length)
+    return items, chunks
 
 
 @helper
-def first_chunks(items: Any) -> Any:
-    """Number the chunks of all items: item i has those from first[i] to first[i + 1]."""
-    first = np.empty(len(items) + 1, np.int64)
-    first[0] = 0
-    for i in range(len(items)):
-        first[i + 1] = first[i] + (items.getitem_unchecked(i)[2] + CHUNK - 1) // CHUNK
-    return first
-
-
-@helper
-def _item_of(first: Any, chunk: int) -> int:
-    """Return the item that holds a chunk."""
-    low, high = 0, first.size - 1
+def _item_of(items: Any, chunk: int) -> int:
+    """Return the item that holds a chunk: the last one that starts at or before it."""
+    low, high = 0, len(items)
     while high - low > 1:
         middle = (low + high) // 2
-        if first[middle] <= chunk:
+        if items.getitem_unchecked(middle)[3] <= chunk:
             low = middle
         else:
             high = middle
@@ -84,67 +84,64 @@ def bounds(block: int, blocks: int, chunks: int) -> tuple[int, int]:
 
 @helper
 def sum_block(
-    items: Any, first: Any, dtype: Any, start: int, stop: int, unit: float, wide: Any, sums: Any, errors: Any
+    items: Any, dtype: Any, start: int, stop: int, unit: float, wide: Any, sums: Any, errors: Any
 ) -> None:
     """Sum the squares of each chunk from `start` to `stop`."""
     environment = enter()
-    i, chunk = _item_of(first, start), start
+    i, chunk = _item_of(items, start), start
     while chunk < stop:
-        source, _, length = items.getitem_unchecked(i)
-        values = _view(source, length, dtype)
-        while chunk < min(stop, first[i + 1]):
-            begin = (chunk - first[i]) * CHUNK
+        source, _, length, first, _ = items.getitem_unchecked(i)
+        values = view(source, length, dtype)
+        begin = (chunk - first) * CHUNK
+        while begin < length and chunk < stop:
             end = min(begin + CHUNK, length)
             sums[chunk], errors[chunk] = sum_of_squares(values, begin, end, unit, wide)
             chunk += 1
+            begin = end
         i += 1
     leave(environment)
 
 
 @helper
 def gather(
-    rows: Any, kind: int, first: Any, chunk_sums: Any, chunk_errors: Any, wide: Any, sums: Any, errors: Any
+    items: Any, chunk_sums: Any, chunk_errors: Any, wide: Any, sums: Any, errors: Any, first: int
 ) -> None:
-    """Set sums[i] for each row of this kind from the sums of its chunks, and to 0 for a row of nothing."""
-    item = 0
-    for i in range(len(rows)):
-        if rows[i, KIND] == kind:
-            begin, end = first[item], first[item + 1]
-            # Most arrays are one chunk, and a slice costs more than their sum: 160 us for 2000, not 90.
-            if end == begin + 1:
-                sums[i], errors[i] = chunk_sums[begin], chunk_errors[begin]
-            else:
-                sums[i], errors[i] = fold(chunk_sums[begin:end], chunk_errors[begin:end], wide)
-            item += 1
-        elif rows[i, KIND] == NOTHING:
-            sums[i], errors[i] = 0.0, 0.0
+    """Sum the sums of the chunks of each array: that of row i goes to sums[first + i]."""
+    for i in range(len(items)):
+        _, _, length, begin, row = items.getitem_unchecked(i)
+        end = begin + _chunks_of(length)
+        # Most arrays are one chunk: 2 ns, and 10 to call what sums several.
+        if end == begin + 1:
+            sums[first + row], errors[first + row] = chunk_sums[begin], chunk_errors[begin]
+        else:
+            sums[first + row], errors[first + row] = fold(chunk_sums, chunk_errors, begin, end, wide)
 
 
 @helper
 def scale_block(
-    items: Any, first: Any, dtype: Any, start: int, stop: int, factor: float, step: float
+    items: Any, chunks: int, dtype: Any, start: int, stop: int, factor: float, step: float
 ) -> None:
     """Write the clipped values of the chunks from `start` to `stop`: what this thread has just summed."""
     if start == stop:
         return
     environment = enter()
     kept = factor == 1.0 and step == 1.0
-    backwards = first[-1] <= BACKWARDS_CHUNKS
-    i, end, move = _item_of(first, start), _item_of(first, stop - 1) + 1, 1
+    backwards = chunks <= BACKWARDS_CHUNKS
+    i, end, move = _item_of(items, start), _item_of(items, stop - 1) + 1, 1
     if backwards:
         i, end, move = end - 1, i - 1, -1
     while i != end:
-        source, target, length = items.getitem_unchecked(i)
+        source, target, length, first, _ = items.getitem_unchecked(i)
         in_place = source == target
-        low = max(start - first[i], 0) * CHUNK
-        high = min((stop - first[i]) * CHUNK, length)
+        low = max(start - first, 0) * CHUNK
+        high = min((stop - first) * CHUNK, length)
         if target == 0 or (in_place and kept):
             high = low
         segments = (high - low + SEGMENT - 1) // SEGMENT
         for k in range(segments):
             begin = low + (segments - 1 - k if backwards else k) * SEGMENT
             part = slice(begin, min(begin + SEGMENT, high))
-            read, written = _view(source, length, dtype)[part], _view(target, length, dtype)[part]
-            scale_segment(read, written, in_place, first[-1], factor, step)
+            read, written = view(source, length, dtype)[part], view(target, length, dtype)[part]
+            scale_segment(read, written, in_place, chunks, factor, step)
         i += move
     leave(environment)

@@ -31,7 +31,8 @@ _SUMS = types.Array(types.float64, 1, "C")
 
 _pack = entry(_native.pack, nogil=False)
 _clip_list = entry(_entries.clip_list, nogil=False)
-_clip = entry(_entries.clip, nogil=False)
+_pack_items = entry(_entries.pack_items)
+_clip_items = entry(_entries.clip_items, nogil=False)
 _clip_each = entry(_entries.clip_each)
 _combine = entry(_entries.combine)
 _decide = entry(_entries.decide)
@@ -54,9 +55,16 @@ def clip_list(kind: int) -> Kernel:
 
 
 @cache
-def clip(kind: int) -> Kernel:
-    """Return `_entries.clip` for one kind."""
-    return _compiled(_clip, (_ROWS, *_types_of(kind), types.float64))
+def pack_items() -> Kernel:
+    """Return `_entries.pack_items`."""
+    return _compiled(_pack_items, (_ROWS, types.int64))
+
+
+@cache
+def clip_items(kind: int) -> Kernel:
+    """Return `_entries.clip_items` for one kind."""
+    integers, addresses = [types.int64] * 3, [types.int64] * 2
+    return _compiled(_clip_items, (*integers, *_types_of(kind), *addresses, types.float64))
 
 
 @cache
@@ -94,7 +102,7 @@ def decide() -> Kernel:
 def compile_ahead(kinds: set[int], parallel: bool) -> None:
     """Compile every entry point for these kinds; those that start threads only where some may be started."""
     for kind in sorted(kinds):
-        for kernel in (clip_list, clip):
+        for kernel in (clip_list, clip_items):
             kernel(kind)
         for twin in (False, True)[: 1 + parallel]:
             for wide in {kind == FLOAT64, FLOAT64 in kinds}:
@@ -103,6 +111,7 @@ def compile_ahead(kinds: set[int], parallel: bool) -> None:
     for wide in {FLOAT64 in kinds, kinds == {FLOAT64}}:
         combine(wide)
     pack()
+    pack_items()
     decide()
 
 

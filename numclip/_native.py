@@ -158,10 +158,9 @@ def _begin(rows: Any, interval: int) -> int:
 
 
 @helper
-def _sort(order: Any, rows: Any) -> Any:
-    """Merge sort by address; equal ones keep their order."""
+def _sort(order: Any, scratch: Any, rows: Any) -> Any:
+    """Merge sort by address; equal ones keep their order. Returns the one of both arrays that is sorted."""
     size = order.size
-    scratch = np.empty(size, np.int64)
     width = 1
     while width < size:
         for low in range(0, size, 2 * width):
@@ -187,7 +186,7 @@ def _overlap(rows: Any) -> bool:
 
     The same array twice, in place, is no overlap: the later row loses its target, so it is scaled once.
     """
-    order = np.empty(2 * len(rows), np.int64)
+    order, scratch = np.empty((2, 2 * len(rows)), np.int64)
     count = 0
     for i in range(len(rows)):
         if rows[i, LENGTH] > 0:
@@ -197,7 +196,7 @@ def _overlap(rows: Any) -> bool:
             order[count] = 2 * i + TARGET
             count += 1
     end, end_of_targets, last = 0, 0, -1
-    for interval in _sort(order[:count], rows):
+    for interval in _sort(order[:count], scratch[:count], rows):
         i, column = interval // 2, interval % 2
         begin = rows[i, column]
         stop = begin + rows[i, LENGTH] * ITEM_SIZE[rows[i, KIND]]

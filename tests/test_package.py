@@ -21,6 +21,8 @@ LAYERS = [
         "_names",
         "_rounding",
         "_fpenv",
+        "_numpy_scalar",
+        "_unowned",
         "_scalars",
         "_buffer",
         "_cuda_table",
