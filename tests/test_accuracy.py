@@ -200,6 +200,30 @@ def test_halves_are_the_exact_product_rounded_once(half, clip_norm):
 
 
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
+def test_whole_vectors_of_halves_have_the_bits_of_single_elements(rng, half):
+    """Whole vectors go by way of float32 where that is sure to round the same, the rest by way of float64."""
+    every = np.arange(2**16, dtype=np.uint16).view(half)
+    pieces = np.split(every, range(31, every.size, 31))
+    factors = [
+        0.5,
+        0.75,
+        2.0**-14,
+        2.0**-99,
+        2.0**-101,
+        1e-39,
+        1 - 2.0**-53,
+        *rng.random(20),
+        *rng.random(5) * 1e-5,
+    ]
+    for factor in factors:
+        [whole], _ = clip_by_global_norm([every], factor, 1.0)
+        parts, _ = clip_by_global_norm(pieces, factor, 1.0)
+        same = whole.view(np.uint16) == np.concatenate(parts).view(np.uint16)
+        assert (same | np.isnan(whole)).all()
+        assert np.isnan(np.concatenate(parts)[np.isnan(whole)]).all()
+
+
+@pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
 def test_every_nan_among_the_halves_stays_one(half):
     every = np.arange(2**16, dtype=np.uint16).view(half)
     clipped, _ = clip_by_global_norm([every], 1.0, 2.0)

@@ -28,7 +28,7 @@ LAYERS = [
         "_cuda_table",
         "_cuda_driver",
     },
-    {"_dispatch", "_foreign", "_known", "_simd", "_sparse", "_cuda_intrinsics"},
+    {"_dispatch", "_foreign", "_known", "_simd", "_half_products", "_sparse", "_cuda_intrinsics"},
     {"_check", "_layout", "_native", "_sums", "_cuda_arrays", "_cuda_chunks"},
     {"_scaling"},
     {"_cpu"},
