@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _operands, _overlap
-from numclip._table import COLUMNS, KIND, LENGTH, SOURCE, TARGET
+from numclip._table import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
 
 Array = NDArray[Any]
 
@@ -57,6 +57,7 @@ def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
     rows[:, TARGET] = clipped.ctypes.data + offsets
     rows[:, LENGTH] = values.size // parts * reals
     rows[:, KIND] = kind
+    rows[:, FIRST_CHUNK] = 0  # each row is a list of its own
     factors = np.empty(parts)
     _kernels.clip_each(kind)(rows, *_kernels.KIND_ARGUMENTS[kind], np.ascontiguousarray(limits), factors)
     return factors

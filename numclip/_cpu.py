@@ -1,19 +1,23 @@
 """What a thread does with its block of a list: the sums of squares of its chunks, and their scaling.
 
-The chunks of all arrays of one kind are numbered through, so that any number of threads can share them.
+The chunks of all arrays of one kind are numbered through, so that any number of threads can share them. For
+several threads, or several kinds, the rows of a kind are gathered in a typed list; a list of one kind is
+clipped by one thread from its rows as they are.
 """
 
 from typing import Any
 
+import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 from numba.typed import List
 
 from numclip._fpenv import enter, leave
 from numclip._jit import helper
+from numclip._native import chunks_of, pointer
 from numclip._scaling import scale_segment
-from numclip._sums import CHUNK, fold, sum_of_squares
-from numclip._table import KIND, LENGTH, SOURCE, TARGET
+from numclip._sums import fold, sum_of_squares
+from numclip._table import CHUNK, COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
 
 # A list of up to this many chunks is scaled from its end, in segments of this many elements: the level-2
 # cache holds what was summed last, and 930 thousand float32 take 228 us, not 284. For 124 million, which no
@@ -22,28 +26,16 @@ BACKWARDS_CHUNKS = 1024
 SEGMENT = 1 << 16
 
 
-@intrinsic
-def _pointer(typingctx: Any, address: Any, dtype: Any) -> Any:
-    """Turn an address into a pointer to elements of `dtype`."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(dtype.dtype)(types.intp, dtype), codegen
-
-
 @helper
 def view(address: int, length: int, dtype: Any) -> Any:
     """Return the flat view of the elements at an address."""
-    return carray(_pointer(address, dtype), (length,))
-
-
-ITEMS = types.ListType(types.UniTuple(types.int64, 5))
+    return carray(pointer(address, dtype), (length,))
 
 
 @helper
-def _chunks_of(length: int) -> int:
-    return (length + CHUNK - 1) // CHUNK
+def rows_at(address: int, count: int) -> Any:
+    """Return the packed list at an address."""
+    return carray(pointer(address, np.int64), (count, COLUMNS))
 
 
 @helper
@@ -51,16 +43,34 @@ def flat_views(rows: Any, kind: int) -> tuple[Any, int]:
     """Return a typed list with an item for each row of this kind, and the number of their chunks.
 
     An item is (source, target, length, first chunk, row). Addresses, of which `view` makes arrays where they
-    are used: a list of arrays takes twice as long to fill, 31 ns an item, because it counts references. A
-    target of 0 means that nothing is to be written.
+    are used: a list of arrays takes twice as long to fill, 31 ns an item, because it counts references.
     """
     items, chunks = List(), 0
     for i in range(len(rows)):
         if rows[i, KIND] == kind:
             length = rows[i, LENGTH]
             items.append((rows[i, SOURCE], rows[i, TARGET], length, chunks, i))
-            chunks += _chunks_of(length)
+            chunks += chunks_of(length)
     return items, chunks
+
+
+def _item_of_list(items: Any, i: int) -> Any:
+    return items.getitem_unchecked(i)
+
+
+def _item_of_rows(rows: Any, i: int) -> Any:
+    return rows[i, SOURCE], rows[i, TARGET], rows[i, LENGTH], rows[i, FIRST_CHUNK], i
+
+
+@intrinsic
+def _item(typingctx: Any, items: Any, i: Any) -> Any:
+    """Return an item of `flat_views`; or a row of a list of one kind, which is such an item as it is."""
+    implementation = _item_of_list if isinstance(items, types.ListType) else _item_of_rows
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.compile_internal(builder, implementation, signature, arguments)
+
+    return types.UniTuple(types.int64, 5)(items, types.intp), codegen
 
 
 @helper
@@ -69,7 +79,7 @@ def _item_of(items: Any, chunk: int) -> int:
     low, high = 0, len(items)
     while high - low > 1:
         middle = (low + high) // 2
-        if items.getitem_unchecked(middle)[3] <= chunk:
+        if _item(items, middle)[3] <= chunk:
             low = middle
         else:
             high = middle
@@ -90,7 +100,7 @@ def sum_block(
     environment = enter()
     i, chunk = _item_of(items, start), start
     while chunk < stop:
-        source, _, length, first, _ = items.getitem_unchecked(i)
+        source, _, length, first, _ = _item(items, i)
         values = view(source, length, dtype)
         begin = (chunk - first) * CHUNK
         while begin < length and chunk < stop:
@@ -108,8 +118,8 @@ def gather(
 ) -> None:
     """Sum the sums of the chunks of each array: that of row i goes to sums[first + i]."""
     for i in range(len(items)):
-        _, _, length, begin, row = items.getitem_unchecked(i)
-        end = begin + _chunks_of(length)
+        _, _, length, begin, row = _item(items, i)
+        end = begin + chunks_of(length)
         # Most arrays are one chunk: 2 ns, and 10 to call what sums several.
         if end == begin + 1:
             sums[first + row], errors[first + row] = chunk_sums[begin], chunk_errors[begin]
@@ -131,7 +141,7 @@ def scale_block(
     if backwards:
         i, end, move = end - 1, i - 1, -1
     while i != end:
-        source, target, length, first, _ = items.getitem_unchecked(i)
+        source, target, length, first, _ = _item(items, i)
         in_place = source == target
         low = max(start - first, 0) * CHUNK
         high = min((stop - first) * CHUNK, length)

@@ -11,14 +11,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from numclip import _math, _native
-from numclip._cpu import ITEMS, bounds, flat_views, gather, scale_block, sum_block
+from numclip._cpu import bounds, flat_views, gather, rows_at, scale_block, sum_block
 from numclip._fpenv import enter, held, leave
 from numclip._jit import helper
-from numclip._native import py_list_size
+from numclip._native import chunks_of, known_at, py_list_size
 from numclip._numpy_scalar import numpy_scalar, stored
 from numclip._sums import fold
-from numclip._table import COLUMNS, FLOAT32, FLOAT64
-from numclip._unowned import address_of, keep, list_at, unowned
+from numclip._table import COLUMNS, FIRST_CHUNK, FLOAT32, FLOAT64, LENGTH
+from numclip._unowned import keep, unowned
 
 # Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
 LOCKED_CHUNKS = 16
@@ -105,29 +105,19 @@ def _take_lock(typingctx: Any, state: Any) -> Any:
 
 @helper
 def _clip(
-    items: Any,
-    chunks: int,
-    count: int,
-    single: bool,
-    dtype: Any,
-    wide: Any,
-    sums: Any,
-    errors: Any,
-    clip_norm: float,
+    rows: Any, chunks: int, kind: int, dtype: Any, wide: Any, sums: Any, errors: Any, clip_norm: float
 ) -> tuple[float, float]:
     """Clip a list of one kind by one thread, allocating nothing: an error could not be raised unlocked.
 
     Returns the norm, for `numpy_scalar`, and the factor. `sums` and `errors` have room for those of the
-    chunks, and behind them for those of the `count` entries.
+    chunks, and behind them for those of the rows.
     """
     environment = enter()
-    unit, clip_norm = 1.0, held(clip_norm)
+    unit, clip_norm, single = 1.0, held(clip_norm), kind != FLOAT64
     while True:
-        sum_block(items, dtype, 0, chunks, unit, wide, sums, errors)
-        for i in range(chunks, chunks + count):  # an entry of nothing stays at 0
-            sums[i], errors[i] = 0.0, 0.0
-        gather(items, sums, errors, wide, sums, errors, chunks)
-        total, error = fold(sums, errors, chunks, chunks + count, wide)
+        sum_block(rows, dtype, 0, chunks, unit, wide, sums, errors)
+        gather(rows, sums, errors, wide, sums, errors, chunks)
+        total, error = fold(sums, errors, chunks, chunks + len(rows), wide)
         rescue = rescue_unit(total)
         if unit != 1.0 or rescue == 1.0:
             break
@@ -136,22 +126,21 @@ def _clip(
     norm = returned_norm(root, rest, unit, single)
     factor, step = scale_factor(root, rest, unit, norm, clip_norm)
     norm, factor, step = held(stored(norm, single)), held(factor), held(step)
-    scale_block(items, chunks, dtype, 0, chunks, factor, step)
+    scale_block(rows, chunks, dtype, 0, chunks, factor, step)
     factor = held(factor * step)
     leave(environment)
     return norm, factor
 
 
 @helper
-def _clip_items(
-    items: Any, chunks: int, count: int, kind: int, dtype: Any, wide: Any, clip_norm: float
-) -> tuple[float, float]:
-    """Clip the list of these items, which are unowned."""
+def _clip_rows(rows: Any, kind: int, dtype: Any, wide: Any, clip_norm: float) -> tuple[float, float]:
+    """Clip a packed list of one kind by one thread; the rows are unowned."""
+    count, chunks = len(rows), 0
+    if count > 0:
+        chunks = rows[-1, FIRST_CHUNK] + chunks_of(rows[-1, LENGTH])
     sums, errors = np.empty(chunks + count), np.empty(chunks + count)
     state = _release_lock(chunks > LOCKED_CHUNKS)
-    norm, factor = _clip(
-        items, chunks, count, kind != FLOAT64, dtype, wide, unowned(sums), unowned(errors), clip_norm
-    )
+    norm, factor = _clip(rows, chunks, kind, dtype, wide, unowned(sums), unowned(errors), clip_norm)
     _take_lock(state)
     keep(sums)
     keep(errors)
@@ -161,20 +150,14 @@ def _clip_items(
 def clip_each(rows: Any, kind: int, dtype: Any, wide: Any, clip_norms: Any, factors: Any) -> None:
     """Clip each row as a list of its own, to a norm of its own, and set its factor."""
     for i in range(len(rows)):
-        items, chunks = flat_views(rows[i : i + 1], kind)
+        row = rows[i : i + 1]
+        chunks = chunks_of(rows[i, LENGTH])
         sums, errors = np.empty(chunks + 1), np.empty(chunks + 1)
-        _, factors[i] = _clip(items, chunks, 1, kind != FLOAT64, dtype, wide, sums, errors, clip_norms[i])
+        _, factors[i] = _clip(row, chunks, kind, dtype, wide, sums, errors, clip_norms[i])
 
 
-def pack_items(rows: Any, kind: int) -> tuple[Any, int, int]:
-    """Return the items of this kind, their address, and the number of their chunks."""
-    items, chunks = flat_views(rows, kind)
-    return items, address_of(items), chunks
-
-
-def clip_items(
+def clip_rows(
     address: int,
-    chunks: int,
     count: int,
     kind: int,
     dtype: Any,
@@ -183,15 +166,15 @@ def clip_items(
     scalar_dtype: int,
     clip_norm: float,
 ) -> tuple[Any, float]:
-    """Clip the list whose items lie at an address, by one thread; return (norm, factor)."""
-    norm, factor = _clip_items(list_at(address, ITEMS), chunks, count, kind, dtype, wide, clip_norm)
+    """Clip the packed list of one kind at an address, by one thread; return (norm, factor)."""
+    norm, factor = _clip_rows(rows_at(address, count), kind, dtype, wide, clip_norm)
     return numpy_scalar(norm, scalar_function, scalar_dtype), factor
 
 
 def clip_list(
     sources: Any,
     targets: Any,
-    known: Any,
+    known_address: int,
     mode: int,
     kind: int,
     dtype: Any,
@@ -208,16 +191,14 @@ def clip_list(
     count = py_list_size(sources)
     table = np.empty((count, COLUMNS), np.int64)
     rows = unowned(table)
-    done, kinds, total, overlap = pack(sources, targets, known, rows, 0, mode)
+    done, kinds, total, overlap = pack(sources, targets, known_address, rows, 0, mode)
     norm, factor = 0.0, 0.0
     if done < count or overlap:
         kinds = 0
     elif total > most:
         kinds = -1
     elif kinds == 1 << kind:
-        items, chunks = flat_views(rows, kind)
-        norm, factor = _clip_items(unowned(items), chunks, count, kind, dtype, wide, clip_norm)
-        keep(items)
+        norm, factor = _clip_rows(rows, kind, dtype, wide, clip_norm)
     keep(table)
-    norm_kind = FLOAT64 if kind == FLOAT64 else FLOAT32
+    known, norm_kind = known_at(known_address), FLOAT64 if kind == FLOAT64 else FLOAT32
     return kinds, numpy_scalar(norm, known[0, 2], known[norm_kind, 0]), factor

@@ -17,9 +17,6 @@ KINDS = {
     "complex128": (FLOAT64, 2),
 }
 
-# NumPy keeps one object for each of its own dtypes; that of ml_dtypes joins when its first array comes by.
-_dtypes = [np.dtype(name) for name in KINDS if name != "bfloat16"]
-
 
 def _row(dtype: np.dtype[Any]) -> tuple[int, int, int]:
     return (id(dtype), *KINDS[dtype.name])
@@ -33,16 +30,27 @@ def _scalar_function() -> int:
     return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_size_t))[60])
 
 
-# What compiled code has to know of this process: the addresses of None, of the array type and of a function;
-# then those of the dtypes, by which the native walk recognises arrays, with that of kind k in row k.
-known = np.array([(id(None), id(np.ndarray), _scalar_function()), *map(_row, _dtypes)], np.int64)
+# What compiled code has to know of this process, at an address that stays the same: the addresses of None, of
+# the array type and of a function; then those of the dtypes, by which the native walk recognises arrays, with
+# that of kind k in row k. NumPy keeps one object for each of its own dtypes; that of ml_dtypes joins when its
+# first array comes by.
+ROWS, COLUMNS = 1 + len(KINDS), 3
+_table = np.zeros((ROWS, COLUMNS), np.int64)
+_own = [np.dtype(name) for name in KINDS if name != "bfloat16"]
+_table[:-1] = [(id(None), id(np.ndarray), _scalar_function()), *map(_row, _own)]
+_dtypes = [*_own]
+ADDRESS = int(_table.ctypes.data)
+
+
+def scalar_addresses(dtype: Any) -> tuple[int, int]:
+    """Return the addresses of the function that makes a NumPy scalar, and of its dtype."""
+    return int(_table[0, 2]), id(np.dtype(dtype))
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype as the native walk knows it: native byte order, no metadata."""
-    global known  # noqa: PLW0603 a new table, not a longer one: another thread may be reading
     dtype = np.dtype(dtype.type)
-    if all(dtype is not other for other in _dtypes):
+    if all(dtype is not known for known in _dtypes):
         _dtypes.append(dtype)
-        known = np.vstack((known, np.array(_row(dtype), np.int64)))
+        _table[-1] = _row(dtype)
     return dtype

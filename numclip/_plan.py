@@ -48,7 +48,6 @@ class Plan:
     __slots__ = (
         "_clip",
         "_guards",
-        "_items",
         "_kinds",
         "_loads",
         "_names",
@@ -78,7 +77,7 @@ class Plan:
         """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
         done: int
         done, self._kinds, self._total, overlap = _kernels.pack()(
-            self._sources, self._targets, _known.known, self._rows, start, mode
+            self._sources, self._targets, _known.ADDRESS, self._rows, start, mode
         )
         if overlap:
             _overlap.check(self._sources, self._targets, self._names)
@@ -111,10 +110,9 @@ class Plan:
         if self._kinds.bit_count() != 1 or self._total > _threads.SERIAL_ELEMENTS:
             return None
         kind = self._kinds.bit_length() - 1
-        self._items, address, chunks = _kernels.pack_items()(self._rows, kind)
-        scalar = int(_known.known[0, 2]), id(np.dtype(np.float32 if self._single else np.float64))
-        arguments = (address, chunks, len(self._rows), *_kernels.KIND_ARGUMENTS[kind], *scalar)
-        return partial(_kernels.clip_items(kind), *arguments)
+        scalar = _known.scalar_addresses(np.float32 if self._single else np.float64)
+        arguments = (self._rows.ctypes.data, len(self._rows), *_kernels.KIND_ARGUMENTS[kind], *scalar)
+        return partial(_kernels.clip_rows(kind), *arguments)
 
     def step(self) -> Any:
         """Return what clips: a function of the clip_norm that returns (norm, factor)."""
@@ -194,7 +192,9 @@ def clip(t_list: Any, out: Any, clip_norm: float, names: Names = LIST) -> tuple[
     kind = _kind or _first_kind(sources)
     while True:
         kernel, _, dtype, wide = _at_once(kind)
-        kinds, norm, factor = kernel(sources, targets, _known.known, mode, kind, dtype, wide, clip_norm, most)
+        kinds, norm, factor = kernel(
+            sources, targets, _known.ADDRESS, mode, kind, dtype, wide, clip_norm, most
+        )
         if kinds == 1 << kind:
             _kind = kind
             return targets, norm, factor

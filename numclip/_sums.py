@@ -29,8 +29,8 @@ from numclip._simd import (
     times,
     zeros,
 )
+from numclip._table import CHUNK
 
-CHUNK = 4096
 LANES = 4 * WIDTH
 
 

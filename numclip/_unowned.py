@@ -32,27 +32,3 @@ def keep(typingctx: Any, container: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(container), codegen
-
-
-@intrinsic
-def address_of(typingctx: Any, items: Any) -> Any:
-    """Return the address of a typed list, for `list_at`."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        view = cgutils.create_struct_proxy(items)(context, builder, value=arguments[0])
-        return builder.ptrtoint(view.data, ir.IntType(64))
-
-    return types.intp(items), codegen
-
-
-@intrinsic
-def list_at(typingctx: Any, address: Any, list_type: Any) -> Any:
-    """Return the typed list at an address, without its owner: as an argument, a list takes 0.3 us."""
-    items = list_type.instance_type
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        view = cgutils.create_struct_proxy(items)(context, builder)
-        view.data = builder.inttoptr(arguments[0], view.data.type)
-        return view._getvalue()
-
-    return items(address, list_type), codegen
