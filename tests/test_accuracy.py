@@ -175,7 +175,7 @@ def test_a_norm_beyond_float64_is_infinite_and_still_clips():
     clipped, norm = clip_by_global_norm(t_list, 1e307)
     assert_same_norm(norm, np.float64("inf"))
     for result, exact in zip(clipped, exact_clipped(t_list, 1e307), strict=True):
-        assert largest_error(result, exact, np.float64) <= 3
+        assert largest_error(result, exact, np.float64) <= 1.5
 
 
 @pytest.mark.parametrize("value", [1e200, 1e-200, 5e-324, 1.5e308])
