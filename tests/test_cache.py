@@ -12,7 +12,6 @@ import os
 import random
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import zipfile
@@ -144,46 +143,33 @@ def copy_of_package(directory):
     )
 
 
-def as_nobody(directory):
-    """Settings under which nothing but the package can be found, and no directory written."""
-    return {
-        "PYTHONPATH": str(directory),
-        "HOME": "/nonexistent",
-        "XDG_CACHE_HOME": "/nonexistent",
-        "TMPDIR": "/tmp",
-    }
-
-
-def runs_as_root():
-    return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-UNPRIVILEGED = "import os\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-
-
-def is_reached_by_nobody(path):
-    path = Path(path).resolve()
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in (path, *path.parents) if parent.is_dir())
+# Root reads and writes whatever the permissions say, unless it gives up this capability.
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if IS_ROOT else []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the permissions of Unix")
+@pytest.mark.skipif(UNPRIVILEGED and not shutil.which("setpriv"), reason="root needs setpriv")
 def test_a_read_only_installation_without_a_home(tmp_path):
-    # Root writes everywhere, so the process becomes nobody, where it can still read the interpreter.
-    root = runs_as_root()
-    if root and not (is_reached_by_nobody(sys.executable) and is_reached_by_nobody(sys.prefix)):
-        pytest.skip("nobody cannot reach this interpreter")
-    package = copy_of_package(tmp_path)
-    for path in (package, *package.iterdir()):
+    package, home = copy_of_package(tmp_path), tmp_path / "home"
+    home.mkdir()
+    places = [*package.iterdir(), package, home, tmp_path]
+    for path in places:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    for parent in (tmp_path, *tmp_path.parents):
-        if root and parent.stat().st_uid == 0 and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
+    nowhere = {name: str(home) for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+
+    def run(code):
+        command = [*UNPRIVILEGED, sys.executable, "-P", "-c", code]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), **nowhere}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
     try:
-        settings = as_nobody(tmp_path)
-        where = clip((UNPRIVILEGED if root else "") + DECIDE, **settings, NUMBA_CACHE_DIR="/nonexistent")
-        assert where == str(package / "__init__.py")
+        assert "PermissionError" in run("import pathlib; pathlib.Path.home().joinpath('file').touch()").stderr
+        clipped = run(DECIDE)
     finally:
-        package.chmod(0o755)
+        for path in places:
+            path.chmod(0o755)
+    assert (clipped.stdout, clipped.stderr) == (f"{package / '__init__.py'}\n", "")
     assert compiled(tmp_path) == []
 
 
