@@ -278,8 +278,9 @@ def test_processes_that_compile_at_once(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("repeat", range(20))
-def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat):
+def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat, figures):
     at_once(tmp_path, "clip_list", [CLIP.format(dtypes=[dtype]) for dtype in ("float32", "float64")])
+    figures("cache", 1, "times that four processes compiled two signatures at once")
 
 
 def test_plain_numba_does_not_notice_an_edited_helper(tmp_path):

@@ -21,7 +21,15 @@ from processes import ROOT, run_python
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 SCRIPT = Path(__file__).parent / "forking.py"
-WAYS = ["by_fork", "by_fork_of_fork", "by_process", "by_pool", "from_thread", "while_others_clip"]
+# And how many forks each takes.
+WAYS = {
+    "by_fork": 1,
+    "by_fork_of_fork": 2,
+    "by_process": 1,
+    "by_pool": 3,
+    "from_thread": 1,
+    "while_others_clip": 5,
+}
 
 
 def fork(how, layer, repeats=1, starts_pool="other library"):
@@ -43,8 +51,9 @@ def test_after_parallel_kernels_of_another_library(layer):
 @pytest.mark.long
 @pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
 @pytest.mark.parametrize("how", WAYS)
-def test_a_hundred_times(how, layer):
+def test_a_hundred_times(how, layer, figures):
     fork(how, layer, repeats=100)
+    figures("fork", 100 * WAYS[how], f"forks under {layer}")
 
 
 DURING_FIRST_CALL = """

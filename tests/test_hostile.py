@@ -10,8 +10,9 @@ import gc
 import itertools
 import json
 import os
+import re
 import secrets
-import subprocess
+import shutil
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from hostile import INTERFACE, LIARS, Subclass, liar, raising
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import ordered_norm
-from processes import ROOT, run_python
+from processes import run_python
 
 import numclip
 from numclip import Clipper, _threads, clip_by_global_norm, global_norm
@@ -355,12 +356,12 @@ def test_not_one_byte_outside_is_read_or_written():
 
 
 @pytest.mark.long
-def test_the_packing_under_valgrind():
-    import shutil
-
-    if shutil.which("valgrind") is None:
-        pytest.skip("needs valgrind")
-    subprocess.run([sys.executable, Path(__file__).parent / "valgrind_packing.py"], check=True, cwd=ROOT)
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="needs valgrind")
+def test_the_packing_under_valgrind(figures):
+    report = run_python(Path(__file__).parent / "valgrind_packing.py").stdout
+    found = int(re.search(r"(\d+) in compiled code", report)[1])
+    figures("hostile", found, "invalid accesses of compiled code under valgrind")
+    assert found == 0
 
 
 # --- fuzzing with a known outcome ---------------------------------------------------------------------------

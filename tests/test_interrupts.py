@@ -101,8 +101,9 @@ def test_the_process_lives_and_the_next_call_works(blocks):
 
 
 @pytest.mark.long
-def test_a_hundred_interrupts(blocks):
+def test_a_hundred_interrupts(blocks, figures):
     repeat(100, blocks)
+    figures("interrupts", 100, "times Ctrl-C during a call")
 
 
 def test_a_call_is_complete_when_the_interrupt_comes(monkeypatch):

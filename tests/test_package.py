@@ -26,7 +26,7 @@ LAYERS = [
         "_cuda_table",
         "_cuda_driver",
     },
-    {"_dispatch", "_foreign", "_known", "_simd", "_sparse", "_cuda_intrinsics"},
+    {"_dispatch", "_environment", "_foreign", "_known", "_simd", "_sparse", "_cuda_intrinsics"},
     {"_check", "_layout", "_native", "_cpu", "_cuda_arrays", "_cuda_chunks"},
     {"_coalesce", "_overlap", "_entries", "_cuda_sums", "_cuda_decide", "_cuda_scale", "_cuda_copies"},
     {"_slices", "_kernels"},
