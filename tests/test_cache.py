@@ -1,6 +1,6 @@
 """The cache of machine code: it never fails, and never answers with the code of another version.
 
-Guards against what plain ``@njit(cache=True)`` does:
+Guards against what ``@njit(cache=True)`` of plain Numba does:
 
 - where no directory can be written, and in a zip, the import fails with "cannot cache function: no locator
   available": https://github.com/numba/numba/issues/4908;
@@ -281,6 +281,36 @@ def test_processes_that_compile_at_once(tmp_path):
 def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat, figures):
     at_once(tmp_path, "clip_list", [CLIP.format(dtypes=[dtype]) for dtype in ("float32", "float64")])
     figures("cache", 1, "times that four processes compiled two signatures at once")
+
+
+PLAIN = """
+import numba
+
+@numba.njit(cache=True)
+def run():
+    return 1
+
+print(run())
+"""
+
+
+def test_plain_numba_fails_where_no_directory_can_be_written(tmp_path):
+    script, file = tmp_path / "plain.py", tmp_path / "__pycache__"
+    script.write_text(PLAIN)
+    file.write_text("no directory")
+    settings = {"HOME": str(file), "XDG_CACHE_HOME": str(file / "a"), "NUMBA_CACHE_DIR": str(file / "b")}
+    assert "no locator available" in run_python(script, check=False, **settings).stderr
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
+    script = tmp_path / "plain.py"
+    script.write_text(PLAIN)
+    settings = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    run_python(script, **settings)
+    [file] = tmp_path.rglob(f"*.{kind}")
+    damage(file, "empty")
+    assert "EOFError" in run_python(script, check=False, **settings).stderr
 
 
 def test_plain_numba_does_not_notice_an_edited_helper(tmp_path):

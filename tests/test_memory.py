@@ -10,6 +10,7 @@ import sys
 import weakref
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from arrays import content, slices_of
@@ -37,6 +38,26 @@ def test_resident_memory_does_not_grow_in_a_million_calls(figures):
     grown = growth(1_000_000)
     figures("memory", grown, "bytes more after 1,000,000 calls")
     assert grown < 5 * MEGABYTE
+
+
+def test_plain_numba_keeps_a_reference_to_what_it_was_given():
+    @numba.njit
+    def refuse(limit):
+        if limit < 0.0:
+            raise ValueError
+        return limit
+
+    @numba.njit
+    def fill(values, limit):
+        limit = refuse(limit)
+        for i in range(values.size):
+            values[i] = limit
+
+    values = np.ones(3)
+    before = sys.getrefcount(values)
+    for _ in range(100):
+        fails(lambda: fill(values, -1.0))
+    assert sys.getrefcount(values) == before + 100
 
 
 def arguments():
