@@ -12,7 +12,7 @@ import pytest
 from processes import run_python
 
 import numclip
-from numclip import _selftest
+from numclip import _selftest, _threads
 
 
 def test_the_configuration_fits_on_one_screen(capsys):
@@ -41,6 +41,13 @@ def config(**settings):
 )
 def test_settings_show(settings, name, says):
     assert says in config(**settings)[name]
+
+
+def test_one_core_shows(monkeypatch, capsys):
+    monkeypatch.setattr(_threads, "available_cores", lambda: 1)
+    numclip.show_config()
+    assert "one, as there is one core" in capsys.readouterr().out
+    assert _threads.blocks(10**9) == 1
 
 
 def test_the_cache_directory_is_named_and_not_created(tmp_path):
