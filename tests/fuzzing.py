@@ -5,7 +5,7 @@
 
 A case follows from its number alone. Its arrays lie in one piece of memory, between NaN and between two pages
 that end the process when they are touched. What comes back is compared, bit for bit, with the oracle; every
-other byte must be as it was; and a call is refused if, and only if, it should be.
+other byte must be as it was; and a call is refused if, and only if, it should be, but for a few overlaps.
 """
 
 import faulthandler
