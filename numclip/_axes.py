@@ -7,6 +7,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _operands, _overlap
+from numclip._environment import default_environment
 from numclip._table import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
 
 Array = NDArray[Any]
@@ -41,7 +42,8 @@ def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
 
 def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:
     """Return a clip_norm for each norm; the norms have this shape."""
-    limits = _check.reals(clip_norm, "clip_norm")
+    with default_environment():
+        limits = _check.reals(clip_norm, "clip_norm")
     if (limits < 0.0).any():
         raise ValueError(f"clip_norm should be non-negative. Received {limits.min()}")
     return _check.broadcast(limits, shape, "clip_norm")

@@ -81,7 +81,7 @@ def source(entry: Any, name: str) -> Array:
     if isinstance(entry, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
     if isinstance(entry, np.ndarray):
-        array = entry.view(np.ndarray)
+        array = np.ndarray.view(entry, np.ndarray)  # a subclass may have a `view` of its own
     else:
         _dispatch.refuse_cuda(entry, name)
         array = _foreign.read(entry, name)
@@ -94,7 +94,9 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
     """Return an entry of `out` as the array to be written."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
-    if not isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray):
+        value = np.ndarray.view(value, np.ndarray)  # before the checks: a subclass may lie about its shape
+    else:
         _dispatch.refuse_cuda(value, name)
         value = _foreign.memory(value, name)
     if value.shape != array.shape:
@@ -105,7 +107,7 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
         raise ValueError(f"{name} is read-only")
     if _repeats_itself(value):
         raise ValueError(f"{name} has elements that share memory")
-    plain: Array = value.view(np.ndarray)
+    plain: Array = value
     return plain
 
 

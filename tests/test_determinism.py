@@ -30,7 +30,8 @@ def test_threads_give_the_bits_of_one(serial, layer, blocks):
     assert [bits] == serial
 
 
-@pytest.mark.parametrize("processor", ["generic", "haswell"])
+# Each compiles everything once more.
+@pytest.mark.parametrize("processor", ["generic", pytest.param("haswell", marks=pytest.mark.long)])
 def test_other_processors_give_the_bits_of_this_one(serial, processor):
     assert digest("serial", NUMBA_CPU_NAME=processor) == serial
 
