@@ -15,6 +15,12 @@ def byte_addresses(array):
     return np.add.outer(first, np.arange(array.itemsize)).reshape(-1)
 
 
+def layout_of(array):
+    """What two arrays of one shape have in common if they are views of the same elements."""
+    steps = zip(array.strides, array.shape, strict=True)
+    return address(array), array.dtype, [(step, side) for step, side in steps if side > 1]
+
+
 def fits(source, target):
     """Tell whether a target is one for this source; None where that is left open."""
     if source.entry is None or target.entry is None:
@@ -41,8 +47,8 @@ def disjoint(sources, targets):
         if source.array is None or source.array.size == 0:
             continue
         place = byte_addresses(target.array)
-        layout = address(target.array), target.array.dtype, target.array.shape, target.array.strides
-        if (address(source.array), source.array.dtype, source.array.shape, source.array.strides) == layout:
+        layout = layout_of(target.array)
+        if layout_of(source.array) == layout:
             # The same elements twice in place are scaled once; in another order, or as other numbers of the
             # same bytes, they may be refused.
             before = seen.setdefault(np.sort(place).tobytes(), layout)
