@@ -10,7 +10,7 @@ from numba import njit, prange
 from numclip import _threads
 from numclip._scaling import CACHE_LINE, STREAMING_CHUNKS
 from numclip._simd import WIDTH, fence, load, stream
-from numclip._sums import CHUNK
+from numclip._table import CHUNK
 
 
 def _read(values, sums):

@@ -29,16 +29,17 @@ the compiled code returns. If it leaves a call that clips in place, each array h
 touched, none in part. The next call works. While Numba is loaded or compiles, Ctrl-C waits as well.
 
 **Errors.** What is wrong with an argument is found before anything is written. A ``MemoryError`` for new
-results leaves the arguments as they were.
+results leaves the arguments as they were. An object that lies about its memory, or raises, is refused or read
+as what it is; nothing outside of a buffer is read.
 
 **Cache.** Machine code is kept where Numba keeps it: in ``NUMBA_CACHE_DIR``, else in ``__pycache__`` beside
 the package, else in the user's cache directory; where none can be written, each process compiles for itself,
 which takes seconds. Files that are damaged, or belong to another version of the package, of Numba or another
 processor, are not loaded, and several processes may compile at once. `warmup` fills the cache ahead.
 
-**Floating-point environment.** Norms, and what is clipped by them, do not change where another library has
-set flush-to-zero, another rounding mode or trapping exceptions, and what it has set is as it was after the
-call. No call warns, under ``numpy.errstate(all="raise")`` either.
+**Floating-point environment.** Results do not change where another library has set flush-to-zero, another
+rounding mode or trapping exceptions, and what it has set is as it was after the call. No call warns, under
+``numpy.errstate(all="raise")`` either.
 
 **Refused, clearly.** ``NUMBA_DISABLE_JIT=1`` and a free-threaded Python: the first call raises a
 ``RuntimeError``; the import works.

@@ -4,6 +4,8 @@ import math
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from numclip import _backend, _check, _threads
 from numclip._names import LIST, Names
 
@@ -36,13 +38,16 @@ def clip(
     t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Names = LIST, stream: Any = None
 ) -> tuple[list[Any], Any, Any]:
     """Check the norms, clip, and return (results, norm, factor); `out` is as for `_plan.arguments`."""
-    if _backend.on_cuda(t_list):
+    # The usual list is known by its first array, without a call.
+    usual = type(t_list) is list and t_list and type(t_list[0]) is np.ndarray
+    if not usual and _backend.on_cuda(t_list):
         clipped: tuple[list[Any], Any, Any] = cuda_plans().clip(
             t_list, out, clip_norm, use_norm, names, stream
         )
         return clipped
-    _check.no_stream(stream)
-    limit = _check.clip_norm(clip_norm)
+    if stream is not None:
+        raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
+    limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else _check.clip_norm(clip_norm)
     if use_norm is None:
         done: tuple[list[Any], Any, float] = plans().clip(t_list, out, limit, names)
         return done

@@ -7,7 +7,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _operands, _overlap
-from numclip._table import COLUMNS, KIND, LENGTH, SOURCE, TARGET
+from numclip._environment import default_environment
+from numclip._table import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
 
 Array = NDArray[Any]
 
@@ -41,7 +42,8 @@ def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
 
 def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:
     """Return a clip_norm for each norm; the norms have this shape."""
-    limits = _check.reals(clip_norm, "clip_norm")
+    with default_environment():
+        limits = _check.reals(clip_norm, "clip_norm")
     if (limits < 0.0).any():
         raise ValueError(f"clip_norm should be non-negative. Received {limits.min()}")
     return _check.broadcast(limits, shape, "clip_norm")
@@ -57,6 +59,7 @@ def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
     rows[:, TARGET] = clipped.ctypes.data + offsets
     rows[:, LENGTH] = values.size // parts * reals
     rows[:, KIND] = kind
+    rows[:, FIRST_CHUNK] = 0  # each row is a list of its own
     factors = np.empty(parts)
     _kernels.clip_each(kind)(rows, *_kernels.KIND_ARGUMENTS[kind], np.ascontiguousarray(limits), factors)
     return factors

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from numclip._api import clip
+from numclip._api import clip, plans
 from numclip._names import ARRAY
 
 
@@ -68,6 +68,7 @@ def clip_by_norm(
     if t is None:
         raise TypeError("t should be an array. Received None")
     if axes is not None:
+        plans()  # loads Numba, undisturbed
         from numclip._axes import clip_along
 
         return clip_along(t, clip_norm, axes, out)

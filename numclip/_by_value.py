@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _operands
+from numclip._environment import default_environment
 from numclip._rounding import rounded
 
 Array = NDArray[Any]
@@ -69,9 +70,9 @@ def clip_by_value(
     source, target, result = _operands.resolve(t, out)
     if source.dtype.kind == "c":
         raise TypeError(f"t has dtype {source.dtype}, expected a floating dtype")
-    low = _bound(clip_value_min, "clip_value_min", source)
-    high = _bound(clip_value_max, "clip_value_max", source)
-    with np.errstate(invalid="ignore"):  # a signalling NaN
+    with default_environment(), np.errstate(invalid="ignore"):  # a signalling NaN
+        low = _bound(clip_value_min, "clip_value_min", source)
+        high = _bound(clip_value_max, "clip_value_max", source)
         np.minimum(source, high, out=target)
         np.maximum(target, low, out=target)
     return result

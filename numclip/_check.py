@@ -76,18 +76,12 @@ def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
         raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {shape}") from None
 
 
-def no_stream(stream: Any) -> None:
-    """Raise for a stream where the arrays lie on the CPU."""
-    if stream is not None:
-        raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
-
-
 def source(entry: Any, name: str) -> Array:
     """Return an entry of a list as a NumPy array of its own dtype, without a copy where it has memory."""
     if isinstance(entry, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
     if isinstance(entry, np.ndarray):
-        array = entry.view(np.ndarray)
+        array = np.ndarray.view(entry, np.ndarray)  # a subclass may have a `view` of its own
     else:
         _dispatch.refuse_cuda(entry, name)
         array = _foreign.read(entry, name)
@@ -100,7 +94,9 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
     """Return an entry of `out` as the array to be written."""
     if isinstance(value, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
-    if not isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray):
+        value = np.ndarray.view(value, np.ndarray)  # before the checks: a subclass may lie about its shape
+    else:
         _dispatch.refuse_cuda(value, name)
         value = _foreign.memory(value, name)
     if value.shape != array.shape:
@@ -111,7 +107,7 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
         raise ValueError(f"{name} is read-only")
     if _repeats_itself(value):
         raise ValueError(f"{name} has elements that share memory")
-    plain: Array = value.view(np.ndarray)
+    plain: Array = value
     return plain
 
 

@@ -52,7 +52,7 @@ class Clipper:
     np.float32(1.0)
     """
 
-    __slots__ = ("_guards", "_limit", "_numbers", "_plan", "_run", "results")
+    __slots__ = ("_clip", "_guards", "_limit", "_numbers", "_plan", "results")
 
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
         out = t_list if out is None else out
@@ -61,11 +61,13 @@ class Clipper:
         self._limit = self._numbers.clip_norm(clip_norm)
         if on_cuda:
             self._plan = cuda_plans().Plan(t_list, out, keep=True)
+            self._clip: Any = self._plan.run
+            self._guards = []
         else:
             self._plan = plans().Plan(*plans().arguments(t_list, out))
-        self._run = self._plan.run
+            self._clip = self._plan.step()
+            self._guards = guards(self._plan.arrays())
         self.results: list[Any] = self._plan.results
-        self._guards = [] if on_cuda else guards(self._plan.arrays())
 
     def __call__(self, clip_norm: Any = None, use_norm: Any = None) -> Any:
         """Clip the arrays as they are now, and return the norm that they had.
@@ -83,7 +85,7 @@ class Clipper:
             The norm before clipping, as from `clip_by_global_norm`.
         """
         limit = self._limit if clip_norm is None else self._numbers.clip_norm(clip_norm)
-        if use_norm is None:
-            return self._run(limit)[0]
-        self._run(limit, self._numbers.use_norm(use_norm))
-        return use_norm
+        if use_norm is not None:
+            self._plan.run(limit, self._numbers.use_norm(use_norm))
+            return use_norm
+        return self._clip(limit)[0]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _foreign
+from numclip._environment import default_environment
 from numclip._rounding import rounded
 
 Array = NDArray[Any]
@@ -17,6 +18,11 @@ def coalesce(values: Any, indices: Any, dense_shape: Any) -> tuple[Array, Array]
     indices = _rows(indices, values)
     if dense_shape is not None:
         _check_shape(dense_shape, indices, values)
+    with default_environment():
+        return _summed(values, indices)
+
+
+def _summed(values: Array, indices: Array) -> tuple[Array, Array]:
     order = np.argsort(indices, kind="stable")
     indices = indices[order]
     starts = np.flatnonzero(np.concatenate(([True], indices[1:] != indices[:-1]))[: indices.size])

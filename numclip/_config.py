@@ -95,8 +95,11 @@ def _threads_and_why() -> str:
         return "one: this process was forked"
     if _threads._limit == 1:
         return "one: set_num_threads(1)"
+    several = f"several beyond {_threads.SERIAL_ELEMENTS:,} elements"
+    if _threads.available_cores() == 1:
+        several = "one, as there is one core"
     if running == "tbb":
-        return f"several beyond {_threads.SERIAL_ELEMENTS:,} elements: TBB is running"
+        return f"{several}: TBB is running"
     if running:
         return f"one: Numba is running on {running}, which is slow or unsafe"
     if config.THREADING_LAYER not in ("default", "safe", "threadsafe", "forksafe", "tbb"):
@@ -105,7 +108,7 @@ def _threads_and_why() -> str:
         return "one: NUMBA_THREADING_LAYER_PRIORITY does not begin with tbb"
     if not _finds_tbb():
         return "one: TBB is missing, pip install tbb"
-    return f"several beyond {_threads.SERIAL_ELEMENTS:,} elements: TBB is there, not started"
+    return f"{several}: TBB is there, not started"
 
 
 def _finds_tbb() -> bool:

@@ -11,12 +11,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from numclip import _math, _native
-from numclip._cpu import bounds, first_chunks, flat_views, gather, scale_block, sum_block
+from numclip._cpu import bounds, flat_views, gather, rows_at, scale_block, sum_block
 from numclip._fpenv import enter, held, leave
 from numclip._jit import helper
-from numclip._native import py_list_size
+from numclip._native import chunks_of, known_at, py_list_size
+from numclip._numpy_scalar import numpy_scalar, stored
 from numclip._sums import fold
-from numclip._table import COLUMNS, FLOAT64
+from numclip._table import COLUMNS, FIRST_CHUNK, FLOAT32, FLOAT64, LENGTH
+from numclip._unowned import keep, unowned
 
 # Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
 LOCKED_CHUNKS = 16
@@ -32,24 +34,22 @@ def square_sums(
     rows: Any, kind: int, dtype: Any, blocks: int, unit: float, wide: Any, sums: Any, errors: Any
 ) -> None:
     """Set sums[i] to the sum of squares of row i, and errors[i] to its error, for each row of this kind."""
-    items = flat_views(rows, kind)
-    first = first_chunks(items)
-    chunks = np.empty((2, first[-1]))
+    items, chunks = flat_views(rows, kind)
+    chunk_sums, chunk_errors = np.empty(chunks), np.empty(chunks)
     for block in prange(blocks):
-        start, stop = bounds(block, blocks, first[-1])
-        sum_block(items, first, dtype, start, stop, unit, wide, chunks[0], chunks[1])
+        start, stop = bounds(block, blocks, chunks)
+        sum_block(items, dtype, start, stop, unit, wide, chunk_sums, chunk_errors)
     environment = enter()
-    gather(rows, kind, first, chunks[0], chunks[1], wide, sums, errors)
+    gather(items, chunk_sums, chunk_errors, wide, sums, errors, 0)
     leave(environment)
 
 
 def scale_all(rows: Any, kind: int, dtype: Any, blocks: int, factor: float, step: float) -> None:
     """Write the clipped values of each row of this kind; where nothing is clipped in place, nothing."""
-    items = flat_views(rows, kind)
-    first = first_chunks(items)
+    items, chunks = flat_views(rows, kind)
     for block in prange(blocks):
-        start, stop = bounds(block, blocks, first[-1])
-        scale_block(items, first, dtype, start, stop, factor, step)
+        start, stop = bounds(block, blocks, chunks)
+        scale_block(items, chunks, dtype, start, stop, factor, step)
 
 
 def combine(sums: Any, errors: Any, wide: Any) -> tuple[float, float, float]:
@@ -58,7 +58,7 @@ def combine(sums: Any, errors: Any, wide: Any) -> tuple[float, float, float]:
     A unit other than 1 asks for the sums again, of elements multiplied by it.
     """
     environment = enter()
-    total, error = fold(sums.copy(), errors.copy(), wide)
+    total, error = fold(sums.copy(), errors.copy(), 0, sums.size, wide)
     root, rest = root_of(total, error)
     root, rest, unit = held(root), held(rest), held(rescue_unit(total))
     leave(environment)
@@ -76,49 +76,6 @@ def decide(
     norm, factor, step = held(norm), held(factor), held(step)
     leave(environment)
     return norm, factor, step
-
-
-@helper
-def _clip(
-    items: Any,
-    first: Any,
-    rows: Any,
-    kind: int,
-    dtype: Any,
-    wide: Any,
-    chunks: Any,
-    arrays: Any,
-    clip_norm: float,
-) -> tuple[float, float]:
-    """Clip a list of one kind by one thread, allocating nothing: an error could not be raised unlocked."""
-    environment = enter()
-    unit, clip_norm = 1.0, held(clip_norm)
-    while True:
-        sum_block(items, first, dtype, 0, first[-1], unit, wide, chunks[0], chunks[1])
-        gather(rows, kind, first, chunks[0], chunks[1], wide, arrays[0], arrays[1])
-        total, error = fold(arrays[0], arrays[1], wide)
-        rescue = rescue_unit(total)
-        if unit != 1.0 or rescue == 1.0:
-            break
-        unit = rescue
-    root, rest = root_of(total, error)
-    norm = returned_norm(root, rest, unit, kind != FLOAT64)
-    factor, step = scale_factor(root, rest, unit, norm, clip_norm)
-    norm, factor, step = held(norm), held(factor), held(step)
-    scale_block(items, first, dtype, 0, first[-1], factor, step)
-    factor = held(factor * step)
-    leave(environment)
-    return norm, factor
-
-
-def clip_each(rows: Any, kind: int, dtype: Any, wide: Any, clip_norms: Any, factors: Any) -> None:
-    """Clip each row as a list of its own, to a norm of its own, and set its factor."""
-    for i in range(len(rows)):
-        row = rows[i : i + 1]
-        items = flat_views(row, kind)
-        first = first_chunks(items)
-        chunks, arrays = np.empty((2, first[-1])), np.empty((2, 1))
-        factors[i] = _clip(items, first, row, kind, dtype, wide, chunks, arrays, clip_norms[i])[1]
 
 
 @intrinsic
@@ -147,45 +104,101 @@ def _take_lock(typingctx: Any, state: Any) -> Any:
 
 
 @helper
-def _clip_rows(rows: Any, kind: int, dtype: Any, wide: Any, clip_norm: float) -> tuple[float, float]:
-    items = flat_views(rows, kind)
-    first = first_chunks(items)
-    chunks, arrays = np.empty((2, first[-1])), np.empty((2, len(rows)))
-    state = _release_lock(first[-1] > LOCKED_CHUNKS)
-    norm, factor = _clip(items, first, rows, kind, dtype, wide, chunks, arrays, clip_norm)
-    _take_lock(state)
+def _clip(
+    rows: Any, chunks: int, kind: int, dtype: Any, wide: Any, sums: Any, errors: Any, clip_norm: float
+) -> tuple[float, float]:
+    """Clip a list of one kind by one thread, allocating nothing: an error could not be raised unlocked.
+
+    Returns the norm, for `numpy_scalar`, and the factor. `sums` and `errors` have room for those of the
+    chunks, and behind them for those of the rows.
+    """
+    environment = enter()
+    unit, clip_norm, single = 1.0, held(clip_norm), kind != FLOAT64
+    while True:
+        sum_block(rows, dtype, 0, chunks, unit, wide, sums, errors)
+        gather(rows, sums, errors, wide, sums, errors, chunks)
+        total, error = fold(sums, errors, chunks, chunks + len(rows), wide)
+        rescue = rescue_unit(total)
+        if unit != 1.0 or rescue == 1.0:
+            break
+        unit = rescue
+    root, rest = root_of(total, error)
+    norm = returned_norm(root, rest, unit, single)
+    factor, step = scale_factor(root, rest, unit, norm, clip_norm)
+    norm, factor, step = held(stored(norm, single)), held(factor), held(step)
+    scale_block(rows, chunks, dtype, 0, chunks, factor, step)
+    factor = held(factor * step)
+    leave(environment)
     return norm, factor
 
 
-def clip(rows: Any, kind: int, dtype: Any, wide: Any, clip_norm: float) -> tuple[float, float]:
-    """Clip a packed list of one kind by one thread, all in one call; return (norm, factor)."""
-    return _clip_rows(rows, kind, dtype, wide, clip_norm)
+@helper
+def _clip_rows(rows: Any, kind: int, dtype: Any, wide: Any, clip_norm: float) -> tuple[float, float]:
+    """Clip a packed list of one kind by one thread; the rows are unowned."""
+    count, chunks = len(rows), 0
+    if count > 0:
+        chunks = rows[-1, FIRST_CHUNK] + chunks_of(rows[-1, LENGTH])
+    sums, errors = np.empty(chunks + count), np.empty(chunks + count)
+    state = _release_lock(chunks > LOCKED_CHUNKS)
+    norm, factor = _clip(rows, chunks, kind, dtype, wide, unowned(sums), unowned(errors), clip_norm)
+    _take_lock(state)
+    keep(sums)
+    keep(errors)
+    return norm, factor
+
+
+def clip_each(rows: Any, kind: int, dtype: Any, wide: Any, clip_norms: Any, factors: Any) -> None:
+    """Clip each row as a list of its own, to a norm of its own, and set its factor."""
+    for i in range(len(rows)):
+        row = rows[i : i + 1]
+        chunks = chunks_of(rows[i, LENGTH])
+        sums, errors = np.empty(chunks + 1), np.empty(chunks + 1)
+        _, factors[i] = _clip(row, chunks, kind, dtype, wide, sums, errors, clip_norms[i])
+
+
+def clip_rows(
+    address: int,
+    count: int,
+    kind: int,
+    dtype: Any,
+    wide: Any,
+    scalar_function: int,
+    scalar_dtype: int,
+    clip_norm: float,
+) -> tuple[Any, float]:
+    """Clip the packed list of one kind at an address, by one thread; return (norm, factor)."""
+    norm, factor = _clip_rows(rows_at(address, count), kind, dtype, wide, clip_norm)
+    return numpy_scalar(norm, scalar_function, scalar_dtype), factor
 
 
 def clip_list(
     sources: Any,
     targets: Any,
-    known: Any,
+    known_address: int,
     mode: int,
     kind: int,
     dtype: Any,
     wide: Any,
     clip_norm: float,
     most: int,
-) -> tuple[int, float, float]:
+) -> tuple[int, Any, float]:
     """Pack and clip a list of plain arrays of one kind by one thread, all in one call.
 
     Returns (kinds, norm, factor). It is done if `kinds` is the bit of this kind. Otherwise nothing has been
     written, and `kinds` is what the list holds, 0 if it has entries that are not plain, or -1 if it has more
     than `most` elements.
     """
-    rows = np.empty((py_list_size(sources), COLUMNS), np.int64)
-    done, kinds, total, overlap = pack(sources, targets, known, rows, 0, mode)
-    if done < len(rows) or overlap:
-        return 0, 0.0, 0.0
-    if total > most:
-        return -1, 0.0, 0.0
-    if kinds != 1 << kind:
-        return kinds, 0.0, 0.0
-    norm, factor = _clip_rows(rows, kind, dtype, wide, clip_norm)
-    return kinds, norm, factor
+    count = py_list_size(sources)
+    table = np.empty((count, COLUMNS), np.int64)
+    rows = unowned(table)
+    done, kinds, total, overlap = pack(sources, targets, known_address, rows, 0, mode)
+    norm, factor = 0.0, 0.0
+    if done < count or overlap:
+        kinds = 0
+    elif total > most:
+        kinds = -1
+    elif kinds == 1 << kind:
+        norm, factor = _clip_rows(rows, kind, dtype, wide, clip_norm)
+    keep(table)
+    known, norm_kind = known_at(known_address), FLOAT64 if kind == FLOAT64 else FLOAT32
+    return kinds, numpy_scalar(norm, known[0, 2], known[norm_kind, 0]), factor

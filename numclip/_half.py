@@ -1,19 +1,22 @@
-"""float16 and bfloat16: eight at a time between their bits and float32, as LLVM instructions.
+"""float16 and bfloat16: between their bits and float32, in vectors of any width, as LLVM instructions.
 
 Numba's CPU target has no 16-bit floats, so their bits travel as integers: uint16 carries float16, int16
-carries bfloat16. Widening is exact. Narrowing takes float64, and rounds once, to nearest even.
+carries bfloat16. Widening is exact. Narrowing takes float64, or a float32 that says itself what it stands
+for, and rounds once, to nearest even.
 """
 
 from typing import Any
 
 from llvmlite import ir
 
-I16 = ir.VectorType(ir.IntType(16), 8)
-I32 = ir.VectorType(ir.IntType(32), 8)
-I64 = ir.VectorType(ir.IntType(64), 8)
-F16 = ir.VectorType(ir.HalfType(), 8)
 F32 = ir.VectorType(ir.FloatType(), 8)
 F64 = ir.VectorType(ir.DoubleType(), 8)
+I64 = ir.VectorType(ir.IntType(64), 8)
+
+
+def vector_of(element: Any, like: Any) -> Any:
+    """Return the type of a vector with as many lanes as the value `like` has."""
+    return ir.VectorType(element, like.type.count)
 
 
 def splat(vector: Any, value: Any) -> Any:
@@ -29,24 +32,63 @@ def has_half_instructions(context: Any) -> bool:
 
 def half_to_float(context: Any, builder: Any, bits: Any) -> Any:
     """Widen float16 bits, without arithmetic on subnormals."""
+    single = vector_of(ir.FloatType(), bits)
     if has_half_instructions(context):
-        return builder.fpext(builder.bitcast(bits, F16), F32)
-    wide = builder.zext(bits, I32)
-    sign = builder.shl(builder.and_(wide, splat(I32, 0x8000)), splat(I32, 16))
-    shifted = builder.shl(builder.and_(wide, splat(I32, 0x7FFF)), splat(I32, 13))
-    normal = builder.add(shifted, splat(I32, 112 << 23))
-    special = builder.add(shifted, splat(I32, 224 << 23))
+        return builder.fpext(builder.bitcast(bits, vector_of(ir.HalfType(), bits)), single)
+    integer = vector_of(ir.IntType(32), bits)
+    wide = builder.zext(bits, integer)
+    sign = builder.shl(builder.and_(wide, splat(integer, 0x8000)), splat(integer, 16))
+    shifted = builder.shl(builder.and_(wide, splat(integer, 0x7FFF)), splat(integer, 13))
+    normal = builder.add(shifted, splat(integer, 112 << 23))
+    special = builder.add(shifted, splat(integer, 224 << 23))
     # For a subnormal, 2**-14 + value is exact, and so is the subtraction.
-    above = builder.bitcast(builder.add(shifted, splat(I32, 113 << 23)), F32)
-    subnormal = builder.bitcast(builder.fsub(above, splat(F32, 2.0**-14)), I32)
-    magnitude = builder.select(builder.icmp_unsigned("<", shifted, splat(I32, 1 << 23)), subnormal, normal)
-    magnitude = builder.select(builder.icmp_unsigned(">=", shifted, splat(I32, 31 << 23)), special, magnitude)
-    return builder.bitcast(builder.or_(magnitude, sign), F32)
+    above = builder.bitcast(builder.add(shifted, splat(integer, 113 << 23)), single)
+    subnormal = builder.bitcast(builder.fsub(above, splat(single, 2.0**-14)), integer)
+    magnitude = builder.select(
+        builder.icmp_unsigned("<", shifted, splat(integer, 1 << 23)), subnormal, normal
+    )
+    magnitude = builder.select(
+        builder.icmp_unsigned(">=", shifted, splat(integer, 31 << 23)), special, magnitude
+    )
+    return builder.bitcast(builder.or_(magnitude, sign), single)
+
+
+def float_to_half(context: Any, builder: Any, value: Any) -> Any:
+    """Round float32 to float16 bits."""
+    if has_half_instructions(context):
+        narrow = builder.fptrunc(value, vector_of(ir.HalfType(), value))
+        return builder.bitcast(narrow, vector_of(ir.IntType(16), value))
+    integer = vector_of(ir.IntType(32), value)
+    bits = builder.bitcast(value, integer)
+    sign = builder.and_(builder.lshr(bits, splat(integer, 16)), splat(integer, 0x8000))
+    magnitude = builder.and_(bits, splat(integer, 0x7FFFFFFF))
+    even = builder.and_(builder.lshr(magnitude, splat(integer, 13)), splat(integer, 1))
+    rounded = builder.add(builder.add(magnitude, splat(integer, 0xFFF - (112 << 23))), even)
+    normal = builder.lshr(rounded, splat(integer, 13))
+    # The unit in the last place of 0.5 is float16's smallest subnormal: the addition rounds.
+    half = builder.fadd(builder.bitcast(magnitude, value.type), splat(value.type, 0.5))
+    subnormal = builder.sub(builder.bitcast(half, integer), splat(integer, 0x3F000000))
+    result = builder.select(
+        builder.icmp_unsigned("<", magnitude, splat(integer, 113 << 23)), subnormal, normal
+    )
+    overflow = builder.icmp_unsigned(">=", magnitude, splat(integer, 143 << 23))
+    result = builder.select(overflow, splat(integer, 0x7C00), result)
+    nan = builder.icmp_unsigned(">", magnitude, splat(integer, 255 << 23))
+    result = builder.select(nan, splat(integer, 0x7E00), result)
+    return builder.trunc(builder.or_(result, sign), vector_of(ir.IntType(16), value))
 
 
 def bfloat_to_float(builder: Any, bits: Any) -> Any:
     """Widen bfloat16 bits: they are the upper half of a float32."""
-    return builder.bitcast(builder.shl(builder.zext(bits, I32), splat(I32, 16)), F32)
+    integer = vector_of(ir.IntType(32), bits)
+    wide = builder.shl(builder.zext(bits, integer), splat(integer, 16))
+    return builder.bitcast(wide, vector_of(ir.FloatType(), bits))
+
+
+def upper_half(builder: Any, bits: Any) -> Any:
+    """Round the bits of a float32 that is not NaN to those of a bfloat16, still in 32 bits."""
+    even = builder.and_(builder.lshr(bits, splat(bits.type, 16)), splat(bits.type, 1))
+    return builder.lshr(builder.add(builder.add(bits, splat(bits.type, 0x7FFF)), even), splat(bits.type, 16))
 
 
 def round_to_odd(builder: Any, value: Any) -> Any:
@@ -65,24 +107,7 @@ def round_to_odd(builder: Any, value: Any) -> Any:
 
 def double_to_half(context: Any, builder: Any, value: Any) -> Any:
     """Round float64 to float16 bits."""
-    narrow = round_to_odd(builder, value)
-    if has_half_instructions(context):
-        return builder.bitcast(builder.fptrunc(narrow, F16), I16)
-    bits = builder.bitcast(narrow, I32)
-    sign = builder.and_(builder.lshr(bits, splat(I32, 16)), splat(I32, 0x8000))
-    magnitude = builder.and_(bits, splat(I32, 0x7FFFFFFF))
-    even = builder.and_(builder.lshr(magnitude, splat(I32, 13)), splat(I32, 1))
-    rounded = builder.add(builder.add(magnitude, splat(I32, 0xFFF - (112 << 23))), even)
-    normal = builder.lshr(rounded, splat(I32, 13))
-    # The unit in the last place of 0.5 is float16's smallest subnormal: the addition rounds.
-    half = builder.fadd(builder.bitcast(magnitude, F32), splat(F32, 0.5))
-    subnormal = builder.sub(builder.bitcast(half, I32), splat(I32, 0x3F000000))
-    result = builder.select(builder.icmp_unsigned("<", magnitude, splat(I32, 113 << 23)), subnormal, normal)
-    overflow = builder.icmp_unsigned(">=", magnitude, splat(I32, 143 << 23))
-    result = builder.select(overflow, splat(I32, 0x7C00), result)
-    nan = builder.icmp_unsigned(">", magnitude, splat(I32, 255 << 23))
-    result = builder.select(nan, splat(I32, 0x7E00), result)
-    return builder.trunc(builder.or_(result, sign), I16)
+    return float_to_half(context, builder, round_to_odd(builder, value))
 
 
 def double_to_bfloat(builder: Any, value: Any) -> Any:
@@ -95,9 +120,8 @@ def double_to_bfloat(builder: Any, value: Any) -> Any:
     tiny = builder.fcmp_ordered("<", magnitude, splat(F64, 2.0**-126))
     magnitude = builder.select(tiny, gridded, magnitude)
     value = builder.bitcast(builder.or_(builder.bitcast(magnitude, I64), sign), F64)
-    bits = builder.bitcast(round_to_odd(builder, value), I32)
-    even = builder.and_(builder.lshr(bits, splat(I32, 16)), splat(I32, 1))
-    rounded = builder.lshr(builder.add(builder.add(bits, splat(I32, 0x7FFF)), even), splat(I32, 16))
-    quiet = builder.or_(builder.lshr(bits, splat(I32, 16)), splat(I32, 0x40))
+    bits = builder.bitcast(round_to_odd(builder, value), vector_of(ir.IntType(32), value))
+    quiet = builder.or_(builder.lshr(bits, splat(bits.type, 16)), splat(bits.type, 0x40))
     nan = builder.fcmp_unordered("uno", value, value)
-    return builder.trunc(builder.select(nan, quiet, rounded), I16)
+    narrow = builder.select(nan, quiet, upper_half(builder, bits))
+    return builder.trunc(narrow, vector_of(ir.IntType(16), value))

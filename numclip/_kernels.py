@@ -31,7 +31,7 @@ _SUMS = types.Array(types.float64, 1, "C")
 
 _pack = entry(_native.pack, nogil=False)
 _clip_list = entry(_entries.clip_list, nogil=False)
-_clip = entry(_entries.clip, nogil=False)
+_clip_rows = entry(_entries.clip_rows, nogil=False)
 _clip_each = entry(_entries.clip_each)
 _combine = entry(_entries.combine)
 _decide = entry(_entries.decide)
@@ -43,20 +43,21 @@ _scale_all = {parallel: entry(_entries.scale_all, parallel=parallel) for paralle
 def pack() -> Kernel:
     """Return `_native.pack`."""
     lists = (_native.py_list, _native.py_list)
-    return _compiled(_pack, (*lists, _ROWS, _ROWS, types.int64, types.int64))
+    return _compiled(_pack, (*lists, types.int64, _ROWS, types.int64, types.int64))
 
 
 @cache
 def clip_list(kind: int) -> Kernel:
     """Return `_entries.clip_list` for one kind."""
-    lists = (_native.py_list, _native.py_list, _ROWS, types.int64)
+    lists = (_native.py_list, _native.py_list, types.int64, types.int64)
     return _compiled(_clip_list, (*lists, *_types_of(kind), types.float64, types.int64))
 
 
 @cache
-def clip(kind: int) -> Kernel:
-    """Return `_entries.clip` for one kind."""
-    return _compiled(_clip, (_ROWS, *_types_of(kind), types.float64))
+def clip_rows(kind: int) -> Kernel:
+    """Return `_entries.clip_rows` for one kind."""
+    integers = [types.int64] * 2
+    return _compiled(_clip_rows, (*integers, *_types_of(kind), *integers, types.float64))
 
 
 @cache
@@ -94,7 +95,7 @@ def decide() -> Kernel:
 def compile_ahead(kinds: set[int], parallel: bool) -> None:
     """Compile every entry point for these kinds; those that start threads only where some may be started."""
     for kind in sorted(kinds):
-        for kernel in (clip_list, clip):
+        for kernel in (clip_list, clip_rows):
             kernel(kind)
         for twin in (False, True)[: 1 + parallel]:
             for wide in {kind == FLOAT64, FLOAT64 in kinds}:

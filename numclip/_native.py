@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
+from numclip import _known, _table
 from numclip._jit import helper
-from numclip._table import ITEM_SIZE, KIND, LENGTH, NOTHING, SOURCE, TARGET
+from numclip._table import FIRST_CHUNK, ITEM_SIZE, KIND, LENGTH, NOTHING, SOURCE, TARGET
+
+chunks_of = helper(_table.chunks_of)
 
 # Offsets of fields: of any object, and of an array behind the object's header.
 _TYPE = object.__basicsize__ - 8
@@ -82,6 +85,16 @@ def _reader(bits: int) -> Any:
 _read32, _read64 = _reader(32), _reader(64)
 
 
+@intrinsic
+def pointer(typingctx: Any, address: Any, dtype: Any) -> Any:
+    """Turn an address into a pointer to elements of `dtype`."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(dtype.dtype)(types.intp, dtype), codegen
+
+
 @helper
 def _same_shape(array: int, other: int) -> bool:
     count = _read32(array + _DIMENSIONS_COUNT)
@@ -133,22 +146,30 @@ def _pack_entry(source: int, target: int, known: Any, row: Any, mode: int) -> bo
     return False
 
 
+@helper
+def known_at(address: int) -> Any:
+    """Return what `_known` has put together for compiled code."""
+    return carray(pointer(address, np.int64), (_known.ROWS, _known.COLUMNS))
+
+
 def pack(
-    sources: Any, targets: Any, known: Any, rows: Any, start: int, mode: int
+    sources: Any, targets: Any, known_address: int, rows: Any, start: int, mode: int
 ) -> tuple[int, int, int, bool]:
     """Fill the rows from `start` on, until an entry needs Python's care.
 
     Returns the number of that entry or the length of the list, a bit mask of the kinds, the number of reals,
     and whether the memory of a target may overlap that of another entry.
     """
-    size = py_list_size(sources)
+    size, known = py_list_size(sources), known_at(known_address)
     for i in range(start, size):
         if not _pack_entry(_item(sources, i), _item(targets, i), known, rows[i], mode):
             return i, 0, 0, False
-    kinds, total = 0, 0
+    kinds, total, chunks = 0, 0, 0
     for i in range(size):
         kinds |= 1 << rows[i, KIND]
         total += rows[i, LENGTH]
+        rows[i, FIRST_CHUNK] = chunks
+        chunks += chunks_of(rows[i, LENGTH])
     return size, kinds & ~(1 << NOTHING), total, mode == GIVEN_TARGETS and _overlap(rows)
 
 
@@ -158,10 +179,9 @@ def _begin(rows: Any, interval: int) -> int:
 
 
 @helper
-def _sort(order: Any, rows: Any) -> Any:
-    """Merge sort by address; equal ones keep their order."""
+def _sort(order: Any, scratch: Any, rows: Any) -> Any:
+    """Merge sort by address; equal ones keep their order. Returns the one of both arrays that is sorted."""
     size = order.size
-    scratch = np.empty(size, np.int64)
     width = 1
     while width < size:
         for low in range(0, size, 2 * width):
@@ -187,7 +207,7 @@ def _overlap(rows: Any) -> bool:
 
     The same array twice, in place, is no overlap: the later row loses its target, so it is scaled once.
     """
-    order = np.empty(2 * len(rows), np.int64)
+    order, scratch = np.empty((2, 2 * len(rows)), np.int64)
     count = 0
     for i in range(len(rows)):
         if rows[i, LENGTH] > 0:
@@ -197,7 +217,7 @@ def _overlap(rows: Any) -> bool:
             order[count] = 2 * i + TARGET
             count += 1
     end, end_of_targets, last = 0, 0, -1
-    for interval in _sort(order[:count], rows):
+    for interval in _sort(order[:count], scratch[:count], rows):
         i, column = interval // 2, interval % 2
         begin = rows[i, column]
         stop = begin + rows[i, LENGTH] * ITEM_SIZE[rows[i, KIND]]

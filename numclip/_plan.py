@@ -1,6 +1,6 @@
 """A list, checked and packed, and run: at once, or again and again."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
 
     `out` is None where only the norm is wanted, ``...`` for new arrays, else the caller's targets.
     """
-    sources = _check.sequence(t_list, "t_list")
+    sources = t_list.copy() if type(t_list) is list else _check.sequence(t_list, "t_list")
     if out is t_list:
         return sources, sources, GIVEN_TARGETS
     if out is ...:
@@ -46,8 +46,8 @@ class Plan:
     """
 
     __slots__ = (
+        "_clip",
         "_guards",
-        "_kind",
         "_kinds",
         "_loads",
         "_names",
@@ -71,13 +71,13 @@ class Plan:
         if done < len(sources):
             self._prepare(done, mode)
         self._single = not self._kinds & 1 << FLOAT64
-        self._kind = self._kinds.bit_length() - 1 if self._kinds.bit_count() == 1 else 0
+        self._clip = self._clip_at_once()
 
     def _pack(self, start: int, mode: int) -> int:
         """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
         done: int
         done, self._kinds, self._total, overlap = _kernels.pack()(
-            self._sources, self._targets, _known.table(), self._rows, start, mode
+            self._sources, self._targets, _known.ADDRESS, self._rows, start, mode
         )
         if overlap:
             _overlap.check(self._sources, self._targets, self._names)
@@ -105,6 +105,19 @@ class Plan:
         if self._stores and mode == GIVEN_TARGETS:
             _overlap.check(sources, targets, self._names)
 
+    def _clip_at_once(self) -> Any:
+        """Return what clips a list of one kind by one thread, or None for other lists."""
+        if self._kinds.bit_count() != 1 or self._total > _threads.SERIAL_ELEMENTS:
+            return None
+        kind = self._kinds.bit_length() - 1
+        scalar = _known.scalar_addresses(np.float32 if self._single else np.float64)
+        arguments = (self._rows.ctypes.data, len(self._rows), *_kernels.KIND_ARGUMENTS[kind], *scalar)
+        return partial(_kernels.clip_rows(kind), *arguments)
+
+    def step(self) -> Any:
+        """Return what clips: a function of the clip_norm that returns (norm, factor)."""
+        return self.run if self._clip is None or self._loads or self._stores else self._clip
+
     def arrays(self) -> list[Array]:
         """Return every array whose memory the plan reads or writes."""
         staged = [array for load in self._loads for array in load] + [store[0] for store in self._stores]
@@ -114,19 +127,16 @@ class Plan:
         """Clip, and return (norm, factor)."""
         for buffer, array in self._loads:
             np.copyto(buffer, array)
-        if use_norm is None and self._kind and _threads.blocks(self._total) == 1:
-            kind = self._kind
-            norm, factor = _kernels.clip(kind)(self._rows, *_kernels.KIND_ARGUMENTS[kind], clip_norm)
+        if use_norm is None and self._clip is not None:
+            norm, factor = self._clip(clip_norm)
         else:
             norm, factor = self._run_in_parts(clip_norm, use_norm)
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
-        if use_norm is not None:
-            return use_norm, factor
-        return (as_float32 if self._single else np.float64)(norm), factor
+        return norm, factor
 
-    def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[float, float]:
+    def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[Any, float]:
         """Run what is not one kind on one thread: a sum and a scaling for each kind."""
         blocks = _threads.blocks(self._total)
         root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
@@ -134,7 +144,9 @@ class Plan:
         norm, factor, step = _kernels.decide()(root, rest, unit, clip_norm, single)
         for kind, dtype, _ in self._each_kind():
             _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
-        return norm, factor * step
+        if use_norm is not None:
+            return use_norm, factor * step
+        return (as_float32 if self._single else np.float64)(norm), factor * step
 
     def _root(self, blocks: int) -> tuple[float, float, float]:
         """Return (root, rest, unit): the norm is (root + rest) / unit."""
@@ -158,29 +170,36 @@ class Plan:
 
 
 @cache
-def _fast(kind: int) -> tuple[Any, Any, Any]:
-    """Return the kernel for a list of one kind, what it is told of the kind, and the type of the norm."""
-    norm_type = np.float64 if kind == FLOAT64 else as_float32
-    return _kernels.clip_list(kind), _kernels.KIND_ARGUMENTS[kind], norm_type
+def _at_once(kind: int) -> tuple[Any, ...]:
+    """Return the kernel for a list of one kind, and what that is told of the kind."""
+    return _kernels.clip_list(kind), *_kernels.KIND_ARGUMENTS[kind]
 
 
-_kind = FLOAT32  # of the list before: most programs have lists of one kind
+def _first_kind(entries: list[Any]) -> int:
+    """Return the kind of the first plain array, so that nothing is compiled for another one."""
+    names = (entry.dtype.name for entry in entries if type(entry) is np.ndarray)
+    return next((_known.KINDS[name][0] for name in names if name in _known.KINDS), FLOAT32)
+
+
+_kind = 0  # of the list before, as most programs have lists of one kind; 0 before the first one
 
 
 def clip(t_list: Any, out: Any, clip_norm: float, names: Names = LIST) -> tuple[list[Any], Any, float]:
     """Clip once, and return (results, norm, factor)."""
     global _kind  # noqa: PLW0603 no more than a guess, so it does not matter which thread set it
     sources, targets, mode = arguments(t_list, out)
-    kind, most = _kind, _threads.SERIAL_ELEMENTS
+    most = _threads.SERIAL_ELEMENTS
+    kind = _kind or _first_kind(sources)
     while True:
-        kernel, arguments_of_kind, norm_type = _fast(kind)
+        kernel, _, dtype, wide = _at_once(kind)
         kinds, norm, factor = kernel(
-            sources, targets, _known.table(), mode, *arguments_of_kind, clip_norm, most
+            sources, targets, _known.ADDRESS, mode, kind, dtype, wide, clip_norm, most
         )
         if kinds == 1 << kind:
-            return targets, norm_type(norm), factor
+            _kind = kind
+            return targets, norm, factor
         if kinds > 0 and kinds.bit_count() == 1:
-            _kind = kind = kinds.bit_length() - 1
+            kind = kinds.bit_length() - 1
         elif kinds < 0 and _threads.serial_elements() > most:
             most = _threads.serial_elements()
         else:

@@ -10,7 +10,7 @@ Array = NDArray[Any]
 
 def rounded(wide: Array, dtype: np.dtype[Any]) -> Array:
     """Round float64 or complex128 elements to a dtype, once, to nearest even."""
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         if dtype.name == "bfloat16":
             wide = _rounded_to_odd(wide)
         return wide.astype(dtype)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from numclip._half_products import SMALLEST_FACTOR, scale_halves
 from numclip._jit import helper, named_helper
 from numclip._simd import WIDTH, fence, load, load_part, store, store_part, stream, times
 from numclip._sums import LANES
@@ -27,7 +28,10 @@ def _scale(name: str, product: Any) -> Any:
     def scale(source: Any, target: Any, factor: float, step: float) -> None:
         size = source.size
         whole = size - size % LANES
+        quick = step == 1.0 and not factor < SMALLEST_FACTOR
         for i in range(0, whole, LANES):
+            if quick and scale_halves(source, target, i, factor):
+                continue
             for j in range(i, i + LANES, WIDTH):
                 store(target, j, product(load(source, j), factor, step))
         for j in range(whole, size, WIDTH):

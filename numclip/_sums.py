@@ -29,8 +29,8 @@ from numclip._simd import (
     times,
     zeros,
 )
+from numclip._table import CHUNK
 
-CHUNK = 4096
 LANES = 4 * WIDTH
 
 
@@ -121,19 +121,18 @@ def _sum32(name: str, empty: Any, accumulate: Any, join: Any, halve: Any) -> Any
 
 def _make_fold(name: str, sum_of_sums: Any) -> Any:
     @named_helper(name)
-    def fold(sums: Any, errors: Any) -> tuple[float, float]:
-        count = sums.size
+    def fold(sums: Any, errors: Any, begin: int, end: int) -> tuple[float, float]:
+        count = end - begin
         if count == 0:
             return 0.0, 0.0
         while count > 1:
             chunks = (count + CHUNK - 1) // CHUNK
             for chunk in range(chunks):
-                start, stop = chunk * CHUNK, min((chunk + 1) * CHUNK, count)
-                total, error = sum_of_sums(sums, errors, start, stop, 1.0)
-                errors[chunk] = error
-                sums[chunk] = total
+                start = begin + chunk * CHUNK
+                stop = min(start + CHUNK, begin + count)
+                sums[begin + chunk], errors[begin + chunk] = sum_of_sums(sums, errors, start, stop, 1.0)
             count = chunks
-        return sums[0], errors[0]
+        return sums[begin], errors[begin]
 
     return fold
 
@@ -171,8 +170,11 @@ def sum_of_squares(values: Any, start: int, stop: int, unit: float, wide: Any) -
 
 
 @choosing_helper
-def fold(sums: Any, errors: Any, wide: Any) -> tuple[float, float]:
-    """Sum the sums, in chunks again and again until one number is left; both arrays are overwritten."""
+def fold(sums: Any, errors: Any, begin: int, end: int, wide: Any) -> tuple[float, float]:
+    """Sum the sums from `begin` to `end`, in chunks again and again until one is left; they are overwritten.
+
+    A range, not a slice: slicing counts references, which takes longer than summing a few numbers.
+    """
     if wide is None:
-        return _fold(sums, errors)
-    return _fold_pairs(sums, errors)
+        return _fold(sums, errors, begin, end)
+    return _fold_pairs(sums, errors, begin, end)

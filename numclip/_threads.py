@@ -144,10 +144,8 @@ def layer() -> str:
     import numba
     from numba.core import config
 
-    try:
+    if _is_running():
         return str(numba.threading_layer())
-    except ValueError:  # none is running yet
-        pass
     if config.THREADING_LAYER not in ("default", "safe", "threadsafe", "forksafe", "tbb"):
         return ""
     return "tbb" if config.THREADING_LAYER_PRIORITY[0] == "tbb" and _has_tbb() else ""
@@ -184,7 +182,30 @@ def blocks(elements: int) -> int:
     """Return the number of threads, each with a block of its own, for a list of this many elements."""
     if elements <= SERIAL_ELEMENTS or elements <= serial_elements():
         return 1
+    cores = min(available_cores(), elements // ELEMENTS_PER_THREAD)
+    if _limit is not None:
+        cores = min(cores, _limit)
+    return cores if cores <= 1 else min(cores, _numba_threads())
+
+
+def _numba_threads() -> int:
+    """Return how many threads Numba may use, after starting them."""
     import numba
 
-    cores = min(available_cores(), int(numba.get_num_threads()), elements // ELEMENTS_PER_THREAD)
-    return cores if _limit is None else min(cores, _limit)
+    starts = not _is_running()
+    threads = int(numba.get_num_threads())
+    if starts:
+        # Numba starts TBB with an empty task. A process that forks before that has run waits for it when it
+        # ends, for ever: on one core always.
+        pool = importlib.import_module("numba.np.ufunc.tbbpool")
+        ctypes.CFUNCTYPE(None)(pool.synchronize)()
+    return threads
+
+
+def _is_running() -> bool:
+    import numba
+
+    try:
+        return bool(numba.threading_layer())
+    except ValueError:
+        return False

@@ -13,6 +13,27 @@ settings.register_profile("long", max_examples=10_000, deadline=None)
 settings.register_profile("simulator", max_examples=5, deadline=None, derandomize=True)
 settings.load_profile("simulator" if SIMULATED else os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+FIGURES = pytest.StashKey[dict]()
+
+
+@pytest.fixture
+def figures(request):
+    """Take a count of what a test has done; the sums of all tests close the output."""
+    sums = request.config.stash.setdefault(FIGURES, {})
+
+    def add(subject, count, what):
+        sums[subject, what] = sums.get((subject, what), 0) + count
+
+    return add
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    sums = config.stash.get(FIGURES, {})
+    if sums:
+        terminalreporter.section("figures")
+    for (subject, what), count in sorted(sums.items(), key=lambda item: item[0][0]):
+        terminalreporter.line(f"{subject:20} {count:>13,} {what}")
+
 
 @pytest.fixture
 def rng():

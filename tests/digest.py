@@ -6,6 +6,7 @@ import sys
 import ml_dtypes
 import numba
 import numpy as np
+from sharing import share_every_list
 
 import numclip
 from numclip import _threads
@@ -32,12 +33,13 @@ def lists():
 
 
 def digest():
-    """Hash the norm and the results of each list, clipped to two bounds."""
+    """Hash the norm, the factor and the results of each list, clipped to two bounds."""
     sha = hashlib.sha256()
     for arrays in lists():
         for bound in (0.37, 1e-3):
             clipped, norm = numclip.clip_by_global_norm(arrays, bound)
-            sha.update(norm.tobytes())
+            factor, _ = numclip.clip_factor(arrays, bound)
+            sha.update(norm.tobytes() + np.float64(factor).tobytes())
             for array in clipped:
                 sha.update(array.tobytes())
     return sha.hexdigest()
@@ -48,5 +50,5 @@ if __name__ == "__main__":
         print(digest())
     else:
         _threads.layer()  # finds TBB, as a call does
-        _threads.blocks = lambda elements: int(sys.argv[1])
+        share_every_list(int(sys.argv[1]))
         print(digest(), numba.threading_layer())

@@ -210,7 +210,7 @@ def ordered_root(t_list):
 
 def quotient(root, unit):
     """root / unit in float64: the norm."""
-    return (rounded(root, np.float64) if math.isfinite(root) else root) / unit
+    return (rounded(Fraction(root), np.float64) if math.isfinite(root) else root) / unit
 
 
 def ordered_norm(t_list):
@@ -265,7 +265,6 @@ def scaled(array, by):
 def ordered_clip(t_list, clip_norm, use_norm=None):
     """What clip_by_global_norm returns, bit for bit: (list of arrays and None, norm)."""
     root, unit = ordered_root(t_list) if use_norm is None else (float(use_norm), 1.0)
-    root = Fraction(root) if math.isfinite(root) else root
     returned = as_norm(quotient(root, unit), t_list) if use_norm is None else use_norm
     by = factor(root, unit, returned, float(clip_norm))
     return [None if entry is None else scaled(base_array(entry), by) for entry in t_list], returned

@@ -10,8 +10,13 @@ import numclip
 ROOT = Path(numclip.__file__).parents[1]
 
 
-def run_python(*arguments, check=True, **settings):
-    """Run Python with these arguments and environment variables; return the finished process."""
+def run_python(*arguments, check=True, timeout=1200, **settings):
+    """Run Python with these arguments and environment variables; return the finished process.
+
+    One that hangs is a failure too, at the end of the timeout in seconds.
+    """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings}
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=check)
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=check, timeout=timeout
+    )

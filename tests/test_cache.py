@@ -1,6 +1,6 @@
 """The cache of machine code: it never fails, and never answers with the code of another version.
 
-Guards against what plain ``@njit(cache=True)`` does:
+Guards against what ``@njit(cache=True)`` of plain Numba does:
 
 - where no directory can be written, and in a zip, the import fails with "cannot cache function: no locator
   available": https://github.com/numba/numba/issues/4908;
@@ -12,7 +12,6 @@ import os
 import random
 import re
 import shutil
-import stat
 import subprocess
 import sys
 import zipfile
@@ -144,46 +143,33 @@ def copy_of_package(directory):
     )
 
 
-def as_nobody(directory):
-    """Settings under which nothing but the package can be found, and no directory written."""
-    return {
-        "PYTHONPATH": str(directory),
-        "HOME": "/nonexistent",
-        "XDG_CACHE_HOME": "/nonexistent",
-        "TMPDIR": "/tmp",
-    }
-
-
-def runs_as_root():
-    return hasattr(os, "geteuid") and os.geteuid() == 0
-
-
-UNPRIVILEGED = "import os\nos.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
-
-
-def is_reached_by_nobody(path):
-    path = Path(path).resolve()
-    return all(parent.stat().st_mode & stat.S_IXOTH for parent in (path, *path.parents) if parent.is_dir())
+# Root reads and writes whatever the permissions say, unless it gives up this capability.
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if IS_ROOT else []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the permissions of Unix")
+@pytest.mark.skipif(UNPRIVILEGED and not shutil.which("setpriv"), reason="root needs setpriv")
 def test_a_read_only_installation_without_a_home(tmp_path):
-    # Root writes everywhere, so the process becomes nobody, where it can still read the interpreter.
-    root = runs_as_root()
-    if root and not (is_reached_by_nobody(sys.executable) and is_reached_by_nobody(sys.prefix)):
-        pytest.skip("nobody cannot reach this interpreter")
-    package = copy_of_package(tmp_path)
-    for path in (package, *package.iterdir()):
+    package, home = copy_of_package(tmp_path), tmp_path / "home"
+    home.mkdir()
+    places = [*package.iterdir(), package, home, tmp_path]
+    for path in places:
         path.chmod(0o555 if path.is_dir() else 0o444)
-    for parent in (tmp_path, *tmp_path.parents):
-        if root and parent.stat().st_uid == 0 and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
+    nowhere = {name: str(home) for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+
+    def run(code):
+        command = [*UNPRIVILEGED, sys.executable, "-P", "-c", code]
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), **nowhere}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
     try:
-        settings = as_nobody(tmp_path)
-        where = clip((UNPRIVILEGED if root else "") + DECIDE, **settings, NUMBA_CACHE_DIR="/nonexistent")
-        assert where == str(package / "__init__.py")
+        assert "PermissionError" in run("import pathlib; pathlib.Path.home().joinpath('file').touch()").stderr
+        clipped = run(DECIDE)
     finally:
-        package.chmod(0o755)
+        for path in places:
+            path.chmod(0o755)
+    assert (clipped.stdout, clipped.stderr) == (f"{package / '__init__.py'}\n", "")
     assert compiled(tmp_path) == []
 
 
@@ -292,8 +278,39 @@ def test_processes_that_compile_at_once(tmp_path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("repeat", range(20))
-def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat):
+def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat, figures):
     at_once(tmp_path, "clip_list", [CLIP.format(dtypes=[dtype]) for dtype in ("float32", "float64")])
+    figures("cache", 1, "times that four processes compiled two signatures at once")
+
+
+PLAIN = """
+import numba
+
+@numba.njit(cache=True)
+def run():
+    return 1
+
+print(run())
+"""
+
+
+def test_plain_numba_fails_where_no_directory_can_be_written(tmp_path):
+    script, file = tmp_path / "plain.py", tmp_path / "__pycache__"
+    script.write_text(PLAIN)
+    file.write_text("no directory")
+    settings = {"HOME": str(file), "XDG_CACHE_HOME": str(file / "a"), "NUMBA_CACHE_DIR": str(file / "b")}
+    assert "no locator available" in run_python(script, check=False, **settings).stderr
+
+
+@pytest.mark.parametrize("kind", ["nbi", "nbc"])
+def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
+    script = tmp_path / "plain.py"
+    script.write_text(PLAIN)
+    settings = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    run_python(script, **settings)
+    [file] = tmp_path.rglob(f"*.{kind}")
+    damage(file, "empty")
+    assert "EOFError" in run_python(script, check=False, **settings).stderr
 
 
 def test_plain_numba_does_not_notice_an_edited_helper(tmp_path):

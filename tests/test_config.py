@@ -43,6 +43,19 @@ def test_settings_show(settings, name, says):
     assert says in config(**settings)[name]
 
 
+ONE_CORE = """
+import numclip
+from numclip import _threads
+_threads.available_cores = lambda: 1
+numclip.show_config()
+assert _threads.blocks(10**9) == 1
+"""
+
+
+def test_one_core_shows():
+    assert "one, as there is one core" in run_python("-c", ONE_CORE).stdout
+
+
 def test_the_cache_directory_is_named_and_not_created(tmp_path):
     place = tmp_path / "not" / "there"
     assert config(NUMBA_CACHE_DIR=str(place))["cache"] == f"{place}, can be written"

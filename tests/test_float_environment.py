@@ -135,16 +135,40 @@ def test_the_bits_are_those_of_the_default_in_each_thread(monkeypatch, rng, sett
     assert actual == expected
 
 
+LIMITS = [0.37, 1e-7, 5e-324, np.float32(1e-41), np.array([[1e-40], [2e-44], [1.0]], np.float32)]
+INTERVALS = [(-limit, limit) for limit in LIMITS]
+
+
+@each_environment
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_bits_are_those_of_the_default_where_numpy_computes(dtype, settings):
+    tiny = np.resize(np.array(SUBNORMALS[dtype.name], dtype), (3, 20))
+    slices = numclip.IndexedSlices(tiny, np.array([4, 0, 4]))
+
+    def outcomes():
+        results = [numclip.clip_by_norm(tiny, limit, axes=1) for limit in LIMITS]
+        results.append(slices.coalesce().values)
+        if dtype.kind != "c":
+            results += [numclip.clip_by_value(tiny, *interval) for interval in INTERVALS]
+        return [result.tobytes() for result in results]
+
+    expected = outcomes()
+    with environment(**settings):
+        actual = outcomes()
+    assert actual == expected
+
+
 THREADS_STARTED_LATER = """
 import numpy as np
 import numclip
 from numclip import _threads
+from sharing import share_every_list
 from test_float_environment import environment
 
 tiny = (np.arange(1, 40_000) * 2.0**-149).astype(np.float32)
 expected, norm = numclip.clip_by_global_norm([tiny], 1e-40)
 _threads.layer()
-_threads.blocks = lambda elements: 2
+share_every_list(2)
 with environment(flush=True):
     clipped, other = numclip.clip_by_global_norm([tiny], 1e-40)
 assert clipped[0].tobytes() == expected[0].tobytes()
@@ -181,9 +205,12 @@ import numclip
 grads = [np.array([1e-40, 3e38, 3e38], np.float32), np.array([np.inf, np.nan, 1e-320])]
 numclip.clip_by_global_norm(grads, 1.0)
 libm = ctypes.CDLL("libm.so.6")
+numclip.clip_by_value(grads[0], -1.0, 1.0)
 libm.feenableexcept(0x1D)  # invalid, division by zero, overflow, underflow
 for t_list in (grads, grads[:1], grads[1:], [np.full(9, 1e300)], [np.full(9, 1e-300)]):
     results = numclip.clip_by_global_norm(t_list, 1.0)
+    numclip.clip_by_value(t_list[0], -1e300, 1e-320)
+    numclip.clip_by_norm(t_list[0], 1e-320, axes=0)
 libm.fedisableexcept(0x1D)
 print(results)
 """
@@ -206,6 +233,10 @@ def test_no_warning_and_no_error_of_numpy(dtype):
             for bound in (0.0, 5e-324, 1.0, 1e300, np.inf):
                 numclip.clip_by_global_norm(t_list, bound)
                 numclip.clip_by_global_norm(t_list, bound, 2.0)
+                for array in t_list[:1]:
+                    numclip.clip_by_norm(array, bound, axes=0 if getattr(array, "ndim", 0) else ())
+                    if dtype.kind != "c":
+                        numclip.clip_by_value(array, -bound, bound)
 
 
 WITHOUT_COMPILER = """

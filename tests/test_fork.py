@@ -1,9 +1,13 @@
 """Children of a process that has run parallel kernels clip as their parent does.
 
-Guards against what plain Numba does in such a child: under GNU OpenMP the first parallel kernel ends it with
-"Terminating: fork() called from a process already using GNU OpenMP, this is unsafe"
-(https://github.com/scverse/fast-array-utils/issues/179), and under TBB a fork from another thread than the
-main one leaves it with a broken scheduler (https://github.com/numba/numba/issues/5973).
+Guards against what plain Numba does:
+
+- under GNU OpenMP the first parallel kernel ends such a child with "Terminating: fork() called from a process
+  already using GNU OpenMP, this is unsafe": https://github.com/scverse/fast-array-utils/issues/179;
+- under TBB a fork from another thread than the main one leaves it with a broken scheduler:
+  https://github.com/numba/numba/issues/5973;
+- under TBB on one core, a process that has forked waits for ever when it ends:
+  https://github.com/numba/numba/issues/10556, https://github.com/uxlfoundation/oneTBB/issues/2056.
 """
 
 import os
@@ -17,7 +21,15 @@ from processes import ROOT, run_python
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 SCRIPT = Path(__file__).parent / "forking.py"
-WAYS = ["by_fork", "by_fork_of_fork", "by_process", "by_pool", "from_thread", "while_others_clip"]
+# And how many forks each takes.
+WAYS = {
+    "by_fork": 1,
+    "by_fork_of_fork": 2,
+    "by_process": 1,
+    "by_pool": 3,
+    "from_thread": 1,
+    "while_others_clip": 5,
+}
 
 
 def fork(how, layer, repeats=1, starts_pool="other library"):
@@ -39,8 +51,9 @@ def test_after_parallel_kernels_of_another_library(layer):
 @pytest.mark.long
 @pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
 @pytest.mark.parametrize("how", WAYS)
-def test_a_hundred_times(how, layer):
+def test_a_hundred_times(how, layer, figures):
     fork(how, layer, repeats=100)
+    figures("fork", 100 * WAYS[how], f"forks under {layer}")
 
 
 DURING_FIRST_CALL = """
@@ -65,6 +78,49 @@ def test_while_another_thread_loads_numba_or_compiles(tmp_path, delay):
     command = [sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
     subprocess.run(command, env=environment, check=True, timeout=180)
+
+
+ON_ONE_CORE = """
+import os, sys, threading
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+import numba, numpy as np
+from forking import arrays, other_library
+import numclip
+from numclip import _threads
+_threads.layer()  # finds TBB in a virtual environment
+start = {"numclip": lambda: numclip.global_norm(arrays()), "Numba": lambda: other_library(np.ones(1000))}
+thread = threading.Thread(target=start[sys.argv[1]])
+thread.start() if sys.argv[2] == "thread" else thread.run()
+if sys.argv[2] == "thread":
+    thread.join()
+assert numba.threading_layer() == "tbb"
+if os.fork() == 0:
+    os._exit(0)
+os.wait()
+print("done", flush=True)
+"""
+
+
+def on_one_core(starts_pool, where, timeout):
+    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n{ON_ONE_CORE}"
+    return run_python("-c", code, starts_pool, where, timeout=timeout, NUMBA_THREADING_LAYER="tbb")
+
+
+one_core = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot choose a core")
+
+
+@one_core
+@pytest.mark.parametrize("where", ["main", "thread"])
+def test_a_process_that_forked_on_one_core_ends(where):
+    assert on_one_core("numclip", where, timeout=300).stdout == "done\n"
+
+
+@pytest.mark.long
+@one_core
+def test_one_of_plain_numba_does_not():
+    with pytest.raises(subprocess.TimeoutExpired) as stopped:
+        on_one_core("Numba", "main", timeout=30)
+    assert stopped.value.stdout == b"done\n"
 
 
 PLAIN_NUMBA = """

@@ -40,6 +40,14 @@ def interrupting(delay):
     return threading.Thread(target=send)
 
 
+@pytest.fixture(autouse=True)
+def handler():
+    # A shell starts what runs in its background with Ctrl-C switched off.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def clip_until_interrupted(thread, call, refill):
     thread.start()
     while True:
@@ -93,8 +101,9 @@ def test_the_process_lives_and_the_next_call_works(blocks):
 
 
 @pytest.mark.long
-def test_a_hundred_interrupts(blocks):
+def test_a_hundred_interrupts(blocks, figures):
     repeat(100, blocks)
+    figures("interrupts", 100, "times Ctrl-C during a call")
 
 
 def test_a_call_is_complete_when_the_interrupt_comes(monkeypatch):
@@ -121,6 +130,7 @@ FIRST_CALL = """
 import os, signal, threading, time
 import numpy as np
 import numclip
+signal.signal(signal.SIGINT, signal.default_int_handler)
 grads = [np.array([3.0, 4.0], np.float32)]
 thread = threading.Thread(target=lambda: (time.sleep({delay}), os.kill(os.getpid(), signal.SIGINT)))
 thread.start()

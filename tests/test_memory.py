@@ -10,6 +10,7 @@ import sys
 import weakref
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from arrays import content, slices_of
@@ -33,8 +34,30 @@ def test_resident_memory_does_not_grow():
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_resident_memory_does_not_grow_in_a_million_calls():
-    assert growth(1_000_000) < 5 * MEGABYTE
+def test_resident_memory_does_not_grow_in_a_million_calls(figures):
+    grown = growth(1_000_000)
+    figures("memory", grown, "bytes more after 1,000,000 calls")
+    assert grown < 5 * MEGABYTE
+
+
+def test_plain_numba_keeps_a_reference_to_what_it_was_given():
+    @numba.njit
+    def refuse(limit):
+        if limit < 0.0:
+            raise ValueError
+        return limit
+
+    @numba.njit
+    def fill(values, limit):
+        limit = refuse(limit)
+        for i in range(values.size):
+            values[i] = limit
+
+    values = np.ones(3)
+    before = sys.getrefcount(values)
+    for _ in range(100):
+        fails(lambda: fill(values, -1.0))
+    assert sys.getrefcount(values) == before + 100
 
 
 def arguments():
@@ -177,7 +200,7 @@ def test_memory_that_ends_while_a_list_is_prepared(monkeypatch, allocations, in_
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory")
-def test_a_list_larger_than_half_the_memory():
+def test_a_list_larger_than_half_the_memory(figures):
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGESIZE")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE")
     size = int(0.55 * total) // 4
@@ -196,3 +219,4 @@ for array in grads:
     assert array.min() == array.max() == wanted
 """
     run_python("-c", code)
+    figures("memory", 4 * size, f"bytes of one list, in {total:,} of memory")

@@ -4,6 +4,7 @@ Numba runs on free-threaded Pythons by now, "experimental" (https://github.com/n
 native walk over a list relies on the interpreter's lock.
 """
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,5 +63,9 @@ def test_the_offsets_of_fields_are_those_of_this_numpy():
 
 @pytest.mark.long
 @pytest.mark.skipif(not CHECK.exists() or CHECK.parents[1] != ROOT, reason="needs the checkout")
-def test_the_wheel_at_the_oldest_and_the_newest_versions():
-    subprocess.run([sys.executable, CHECK], check=True)
+def test_the_wheel_at_the_oldest_and_the_newest_versions(figures):
+    output = subprocess.run([sys.executable, CHECK], check=True, stdout=subprocess.PIPE, text=True).stdout
+    tested = re.findall(r"^Python .*", output, re.MULTILINE)
+    assert len(tested) >= 2
+    for versions in tested:
+        figures("versions", 1, versions)

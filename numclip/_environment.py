@@ -1,0 +1,36 @@
+"""The default floating-point environment around what NumPy computes, as compiled code sets it for itself."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from numclip import _threads
+
+
+@cache
+def _switches() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    with _threads.loading, _threads.uninterrupted():
+        from numba import types
+
+        from numclip import _fpenv
+        from numclip._jit import entry
+
+        def enter() -> Any:
+            return _fpenv.enter()
+
+        def leave(saved: Any) -> None:
+            _fpenv.leave(saved)
+
+        return entry(enter, nogil=False).compile(()), entry(leave, nogil=False).compile((types.uint64,))
+
+
+@contextmanager
+def default_environment() -> Iterator[None]:
+    """Compute in the default environment, and restore that of the caller: see `_fpenv`."""
+    enter, leave = _switches()
+    saved = enter()
+    try:
+        yield
+    finally:
+        leave(saved)

@@ -1,0 +1,82 @@
+"""float16 and bfloat16 times a factor, in float32 wherever that is sure to round as the exact product does.
+
+By way of float64, 1 million bfloat16 take 0.33 ms; this way 0.06. The product in float32 is off by less than
+two units in its last place, and the narrow result keeps 8 or 11 of its 24 bits: only where it comes so near
+to the middle of two narrow numbers may it be rounded to the wrong one. A vector with such an element, as one
+in 200 has of bfloat16, is left to the way by float64.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from numclip._half import bfloat_to_float, float_to_half, half_to_float, splat, upper_half, vector_of
+
+LANES = 32
+
+# A factor of float32 is good to 24 bits, and so is the product, if neither is subnormal. Smaller ones are
+# left to float64.
+SMALLEST_FACTOR = 2.0**-100
+
+_MIDDLE, _MARGIN = 0x8000, 4  # in the 16 bits that bfloat16 does not have
+
+
+def _bfloat_products(builder: Any, bits: Any, factor: Any) -> tuple[Any, Any]:
+    """Return the products, and which of them are in doubt. A NaN stays one: its lower half is 0."""
+    integer = vector_of(ir.IntType(32), bits)
+    product = builder.bitcast(builder.fmul(bfloat_to_float(builder, bits), factor), integer)
+    from_middle = builder.add(product, splat(integer, 0x10000 - _MIDDLE + _MARGIN))
+    distance = builder.and_(from_middle, splat(integer, 0xFFFF))
+    doubt = builder.icmp_unsigned("<=", distance, splat(integer, 2 * _MARGIN))
+    return builder.trunc(upper_half(builder, product), bits.type), doubt
+
+
+def _half_products(context: Any, builder: Any, bits: Any, factor: Any) -> tuple[Any, Any]:
+    """Return the products with a slightly larger factor, and where a slightly smaller one gives another."""
+    value = half_to_float(context, builder, bits)
+    above, below = (
+        float_to_half(
+            context, builder, builder.fmul(value, builder.fmul(factor, splat(factor.type, 1.0 + slight)))
+        )
+        for slight in (2.0**-22, -(2.0**-22))
+    )
+    return above, builder.icmp_unsigned("!=", above, below)
+
+
+@intrinsic
+def scale_halves(typingctx: Any, source: Any, target: Any, index: Any, factor: Any) -> Any:
+    """Set target[index:index + 32] to the products, and return True; or return False, with nothing written.
+
+    For other dtypes that is all it does, so that the compiler drops the call.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        if source.dtype not in (types.uint16, types.int16):
+            return cgutils.false_bit
+        vector = ir.VectorType(ir.IntType(16), LANES)
+        arrays = zip(signature.args[:2], arguments[:2], strict=True)
+        read, written = (
+            builder.bitcast(
+                builder.gep(context.make_array(typ)(context, builder, array).data, [arguments[2]]),
+                vector.as_pointer(),
+            )
+            for typ, array in arrays
+        )
+        bits = builder.load(read, align=2)
+        factors = vector_of(ir.FloatType(), bits)
+        first = builder.insert_element(ir.Constant(factors, ir.Undefined), arguments[3], ir.IntType(32)(0))
+        factors = builder.shuffle_vector(first, first, splat(vector_of(ir.IntType(32), bits), 0))
+        if source.dtype == types.int16:
+            products, doubt = _bfloat_products(builder, bits, factors)
+        else:
+            products, doubt = _half_products(context, builder, bits, factors)
+        mask = builder.bitcast(doubt, ir.IntType(LANES))
+        sure = builder.icmp_unsigned("==", mask, ir.IntType(LANES)(0))
+        with builder.if_then(sure):
+            builder.store(products, written, align=2)
+        return sure
+
+    return types.boolean(source, target, types.intp, types.float32), codegen

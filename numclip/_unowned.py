@@ -1,0 +1,34 @@
+"""Arrays and typed lists without their owner.
+
+Every function that is not inlined counts the references to the arrays and lists it is given: two atomic
+instructions for each, 10 ns, where a small array is summed in 20. What has no owner is not counted.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+@intrinsic
+def unowned(typingctx: Any, container: Any) -> Any:
+    """Return the same array or typed list without its owner, for which `keep` has to be called at the end."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = cgutils.create_struct_proxy(container)(context, builder, value=arguments[0])
+        view.meminfo = ir.Constant(view.meminfo.type, None)
+        return view._getvalue()
+
+    return container(container), codegen
+
+
+@intrinsic
+def keep(typingctx: Any, container: Any) -> Any:
+    """Do nothing, but keep the memory of an array or typed list until here: its last use frees it."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return context.get_dummy_value()
+
+    return types.void(container), codegen
