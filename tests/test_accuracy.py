@@ -203,6 +203,7 @@ def test_halves_are_the_exact_product_rounded_once(half, clip_norm):
     np.testing.assert_array_equal(as_reals(clipped[0]), expected)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
 def test_whole_vectors_of_halves_have_the_bits_of_single_elements(rng, half):
     """Whole vectors go by way of float32 where that is sure to round the same, the rest by way of float64."""

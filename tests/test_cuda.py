@@ -18,6 +18,7 @@ SHARED = [
 def test_the_tests_on_the_simulator(capsys):
     """Numba is told of its simulator before it is imported: so they run in a process of their own."""
     pytest.importorskip("numba_cuda")
+    pytest.importorskip("greenlet")
     shared = [TESTS / f"test_{name}.py" for name in SHARED]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS / "cuda", *shared],
