@@ -9,7 +9,8 @@ from numba import njit, prange
 
 from numclip import _threads
 from numclip._scaling import CACHE_LINE, STREAMING_CHUNKS
-from numclip._simd import WIDTH, fence, load, stream
+from numclip._simd import WIDTH
+from numclip._simd_memory import fence, load, stream
 from numclip._table import CHUNK
 
 

@@ -67,15 +67,16 @@ def combine(sums: Any, errors: Any, wide: Any) -> tuple[float, float, float]:
 
 def decide(
     root: float, rest: float, unit: float, clip_norm: float, single: bool
-) -> tuple[float, float, float]:
-    """Return (norm, factor, step)."""
+) -> tuple[float, float, float, float]:
+    """Return (norm, factor, step, factor * step)."""
     environment = enter()
     root, rest, clip_norm = held(root), held(rest), held(clip_norm)
     norm = returned_norm(root, rest, unit, single)
     factor, step = scale_factor(root, rest, unit, norm, clip_norm)
     norm, factor, step = held(norm), held(factor), held(step)
+    whole = held(factor * step)
     leave(environment)
-    return norm, factor, step
+    return norm, factor, step, whole
 
 
 @intrinsic

@@ -141,12 +141,12 @@ class Plan:
         blocks = _threads.blocks(self._total)
         root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
         single = self._single and use_norm is None
-        norm, factor, step = _kernels.decide()(root, rest, unit, clip_norm, single)
+        norm, factor, step, whole = _kernels.decide()(root, rest, unit, clip_norm, single)
         for kind, dtype, _ in self._each_kind():
             _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
         if use_norm is not None:
-            return use_norm, factor * step
-        return (as_float32 if self._single else np.float64)(norm), factor * step
+            return use_norm, whole
+        return (as_float32 if self._single else np.float64)(norm), whole
 
     def _root(self, blocks: int) -> tuple[float, float, float]:
         """Return (root, rest, unit): the norm is (root + rest) / unit."""

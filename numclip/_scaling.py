@@ -4,7 +4,8 @@ from typing import Any
 
 from numclip._half_products import SMALLEST_FACTOR, scale_halves
 from numclip._jit import helper, named_helper
-from numclip._simd import WIDTH, fence, load, load_part, store, store_part, stream, times
+from numclip._simd import WIDTH, times
+from numclip._simd_memory import fence, load, load_part, store, store_part, stream
 from numclip._sums import LANES
 
 CACHE_LINE = 64

@@ -19,8 +19,6 @@ from numclip._simd import (
     add_square,
     first_lane,
     larger,
-    load,
-    load_part,
     moved_down,
     smaller,
     square,
@@ -29,6 +27,7 @@ from numclip._simd import (
     times,
     zeros,
 )
+from numclip._simd_memory import load, load_part
 from numclip._table import CHUNK
 
 LANES = 4 * WIDTH

@@ -72,7 +72,8 @@ class Case:
         with np.errstate(all="ignore"):
             root, unit = ordered_root(arrays) if self.use_norm is None else (float(self.use_norm), 1.0)
             norm = root / unit
-            return self.r.choice(FORMS)(self.r.choice(CLIP_NORMS) * (norm if np.isfinite(norm) else 1.0))
+            value = self.r.choice(CLIP_NORMS) * (norm if np.isfinite(norm) else 1.0)
+            return self.r.choice(FORMS)(min(value, sys.float_info.max))
 
     def start(self, bound):
         """Make the call; return (results, norm, factor), each None where it is not told, and the clipper."""

@@ -115,6 +115,16 @@ def test_the_bits_are_those_of_the_default_for_lists_of_all_dtypes(rng, settings
 
 
 @each_environment
+def test_a_factor_that_is_subnormal(settings):
+    for t_list in ([np.ones(3)], [np.ones(3, np.float32), np.ones(2)]):
+        expected = numclip.clip_factor(t_list, 1e-20, 1e300)[0], numclip.clip_factor(t_list, 1e-309)[0]
+        assert all(0.0 < factor < 2.0**-1022 for factor in expected)
+        with environment(**settings):
+            actual = numclip.clip_factor(t_list, 1e-20, 1e300)[0], numclip.clip_factor(t_list, 1e-309)[0]
+        assert [factor.hex() for factor in actual] == [factor.hex() for factor in expected]
+
+
+@each_environment
 def test_a_clipper_and_the_norm_alone(settings):
     tiny = np.array(SUBNORMALS["float32"], np.float32)
     expected = numclip.global_norm([tiny]).tobytes(), outcome([tiny], 1e-41)[2]
