@@ -3,7 +3,7 @@
 Device times are those of a CUDA graph that clips several sets of gradients, more than the L2 cache holds,
 restored before each round. Host times are those of a call that finds the device idle. Run as a script; it
 needs PyTorch, and takes CuPy along where it is installed. Results go to a folder, as JSON and as a table in
-Markdown.
+Markdown, and the table into the README.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from workloads import WORKLOADS
 
 import numclip
 
+BEGIN, END = "<!-- cuda:begin -->", "<!-- cuda:end -->"
 REPEATS, HOST_CALLS = 30, 30
 MOST_BYTES = 2 * 2**30  # of gradients, for all sets of a workload together
 PACKAGES = ("numclip", "numba", "numba-cuda", "numpy", "torch", "cupy-cuda12x", "cupy-cuda13x")
@@ -31,6 +32,7 @@ SHAPES["one_gigabyte"] = [(4096, 16384)] * 4
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cuda"))
+    parser.add_argument("--readme", type=Path, help="Markdown file with the marker lines")
     parser.add_argument("--workloads", nargs="*", default=list(SHAPES), choices=SHAPES)
     options = parser.parse_args()
     results = {"machine": machine(), "bandwidth": bandwidth(), "rows": []}
@@ -46,6 +48,8 @@ def main():
     text = report(results)
     (options.out / "cuda.md").write_text(text, encoding="utf-8")
     print(text)
+    if options.readme:
+        insert(text, options.readme)
 
 
 # --- the machine --------------------------------------------------------------------------------------------
@@ -187,6 +191,7 @@ PEERS = {
     "cupy, concatenated": cupy_concatenate,
 }
 IN_GRAPHS = ("Clipper", "torch")
+OTHERS = ("torch", "cupy, one by one", "cupy, concatenated")
 
 
 def measure(name, dtype, clipped):
@@ -220,6 +225,7 @@ def measure(name, dtype, clipped):
 
 def graph_of(calls):
     """Return what replays the calls without the host."""
+    torch.cuda.synchronize()  # a clipper is used on one stream after the other
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         for call in calls:
@@ -252,30 +258,41 @@ def report(results):
     """Return the table: times of numclip, and how many times as long the others take."""
     where, rates = results["machine"], results["bandwidth"]
     versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
+    head = ["workload", "arrays", "dtype", "clipped", "device, µs", "TB/s", *OTHERS]
+    head += ["call, µs", "torch", "Clipper, µs", "torch"]
     lines = [
         f"In place on {where['gpu']}, {where['date']}; copy {rates['copy'] / 1e12:.2f} TB/s, "
         f"read {rates['read'] / 1e12:.2f} TB/s; {versions}.",
         "",
-        "| workload | arrays | dtype | clipped | device, us | TB/s | torch | call, us | Clipper | torch |",
-        "|---|---:|---|---|---:|---:|---:|---:|---:|---:|",
+        f"| {' | '.join(head)} |",
+        f"|---|---:|---|---|{'---:|' * (len(head) - 4)}",
     ]
     for row in results["rows"]:
         device, host = row["device"], row["host"]
         own = device.get("Clipper")
-        cells = [
-            row["workload"],
-            row["arrays"],
-            row["dtype"],
-            "yes" if row["clipped"] else "no",
-            f"{own * 1e6:.1f}" if own else "",
-            f"{row['bytes'] / own / 1e12:.2f}" if own else "",
-            f"{device['torch'] / own:.2f}×" if own and "torch" in device else "",
-            f"{host['numclip'] * 1e6:.0f}" if "numclip" in host else "",
-            f"{host['Clipper'] * 1e6:.0f}" if "Clipper" in host else "",
-            f"{host['torch'] / host['Clipper']:.1f}×" if "torch" in host and "Clipper" in host else "",
-        ]
+        cells = [row["workload"], row["arrays"], row["dtype"], "yes" if row["clipped"] else "no"]
+        cells += [f"{own * 1e6:.1f}" if own else "", f"{row['bytes'] / own / 1e12:.2f}" if own else ""]
+        cells += [ratio(device, other, "Clipper") for other in OTHERS]
+        for peer in ("numclip", "Clipper"):
+            cells += [f"{host[peer] * 1e6:.0f}" if peer in host else "", ratio(host, "torch", peer)]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines) + "\n"
+
+
+def insert(text, readme):
+    """Put the table between the marker lines, in place of what is there."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise SystemExit(
+            f"{readme}: no place for the table, it needs a line {BEGIN} and below it a line {END}"
+        )
+    readme.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def ratio(times, other, own):
+    """Return how many times as long another one takes; nothing where one of the two was not measured."""
+    return f"{times[other] / times[own]:.2f}×" if other in times and own in times else ""
 
 
 if __name__ == "__main__":

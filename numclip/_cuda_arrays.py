@@ -6,12 +6,13 @@ One class for each library, found by the type of an array; nothing is imported t
 import math
 import sys
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
+from numclip._cuda_described import description, known_kind, named_dtype
 from numclip._cuda_driver import LEGACY_STREAM, address_of, current_device, device_of
 from numclip._known import KINDS
 from numclip._table import ITEM_SIZE
@@ -19,79 +20,28 @@ from numclip._table import ITEM_SIZE
 Array = NDArray[Any]
 
 
-class Plain(NamedTuple):
-    """An array of one of the known dtypes, in C order."""
-
-    address: int
-    length: int  # of real numbers
-    kind: int
-    device: int
-    writable: bool
-
-
-class _Memory:
-    """Device memory in the terms of NumPy's array interface."""
-
-    def __init__(self, address: int, shape: Any, strides: Any, typestr: str, read_only: bool) -> None:
-        self.__array_interface__ = {
-            "version": 3,
-            "data": (address, read_only),
-            "shape": tuple(shape),
-            "strides": None if strides is None else tuple(strides),
-            "typestr": typestr,
-        }
-
-
-def _description(
-    address: int, shape: Any, strides: Any, dtype: np.dtype[Any], read_only: bool = False
-) -> Array:
-    """Return device memory as a NumPy array that nobody may read: for checks of shape, layout and overlap.
-
-    The strides are bytes, or None in C order.
-    """
-    # Of no elements NumPy wants an address all the same; of bfloat16 and the like it knows the size only.
-    memory = _Memory(address or dtype.alignment, shape, strides, f"|V{dtype.itemsize}", read_only)
-    return np.asarray(memory).view(dtype)
-
-
-@cache
-def named_dtype(name: str) -> np.dtype[Any]:
-    """Return a dtype by its name; without ml_dtypes, bfloat16 is a pair of bytes of that name."""
-    if name != "bfloat16":
-        return np.dtype(name)
-    try:
-        import ml_dtypes
-    except ImportError:
-        return np.dtype([("bfloat16", np.uint16)])
-    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
-    return bfloat16
-
-
-def name_of(dtype: np.dtype[Any]) -> str:
-    """Return the name by which `KINDS` knows a dtype."""
-    return str(dtype.names[0] if dtype.names else dtype.name)
+# Of an array of a known dtype, in C order: its address, the number of real numbers, their kind, the device,
+# whether it may be written, and the stream that it names.
+Place = tuple[int, int, int, int, bool, int | None]
 
 
 class Interface:
     """Arrays with ``__cuda_array_interface__``, among them Numba's own."""
 
     immutable = False
-    has_streams = True  # an array may name the stream on which it is still being worked on
 
-    def plain(self, array: Any) -> Plain | None:
+    def locate(self, array: Any) -> Place | None:
         """Return where an array lies, or None if it takes a closer look."""
         interface = array.__cuda_array_interface__
-        dtype = self._dtype(array, interface)
         if interface.get("strides") is not None or interface.get("mask") is not None:
             return None
-        if dtype.name not in KINDS or not dtype.isnative:
-            return None
-        kind, reals = KINDS[dtype.name]
+        known = known_kind(self._dtype(array, interface))
         address, read_only = interface["data"]
-        if (address or 0) % ITEM_SIZE[kind]:
+        if known is None or (address or 0) % ITEM_SIZE[known[0]]:
             return None
-        length = math.prod(interface["shape"]) * reals
-        return Plain(address or 0, length, kind, self.device(array), not (read_only or self.immutable))
+        length, writable = math.prod(interface["shape"]) * known[1], not (read_only or self.immutable)
+        device = device_of(address) if address else current_device()
+        return address or 0, length, known[0], device, writable, interface.get("stream")
 
     def describe(self, array: Any, name: str) -> Array:
         """Return the description of an array."""
@@ -100,7 +50,7 @@ class Interface:
             raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
         address, read_only = interface["data"]
         dtype, shape, strides = self._dtype(array, interface), interface["shape"], interface.get("strides")
-        return _description(address or 0, shape, strides, dtype, read_only or self.immutable)
+        return description(address or 0, shape, strides, dtype, read_only or self.immutable)
 
     def _dtype(self, array: Any, interface: Any) -> np.dtype[Any]:
         # The interface has no word for bfloat16.
@@ -117,7 +67,7 @@ class Interface:
         return LEGACY_STREAM
 
     def pending(self, array: Any) -> int | None:
-        """Return the handle of the stream that an array names."""
+        """Return the handle of the stream that an array names, on which it is still being worked on."""
         stream: int | None = array.__cuda_array_interface__.get("stream")
         return stream
 
@@ -138,25 +88,25 @@ class Interface:
 class CuPy(Interface):
     """CuPy's arrays, which belong to its current stream."""
 
-    has_streams = False
-
-    def plain(self, array: Any) -> Plain | None:
+    def locate(self, array: Any) -> Place | None:
         """Return where an array lies, or None if it takes a closer look."""
-        known = KINDS.get(array.dtype.name)
-        if known is None or not (array.flags.c_contiguous and array.dtype.isnative):
+        known, memory = known_kind(array.dtype), array.data
+        address = memory.ptr
+        if known is None or not array.flags.c_contiguous or address % ITEM_SIZE[known[0]]:
             return None
-        if array.data.ptr % ITEM_SIZE[known[0]]:
-            return None
-        return Plain(array.data.ptr, array.size * known[1], known[0], array.device.id, True)
+        return address, array.size * known[1], known[0], memory.device_id, True, None
 
     def describe(self, array: Any, name: str) -> Array:
         """Return the description of an array."""
-        return _description(array.data.ptr, array.shape, array.strides, array.dtype)
+        return description(array.data.ptr, array.shape, array.strides, array.dtype)
 
     def device(self, array: Any) -> int:
         """Return the number of the device that an array lies on."""
-        number: int = array.device.id
+        number: int = array.data.device_id
         return number
+
+    def pending(self, array: Any) -> None:
+        """Return None: the work is on the current stream."""
 
     def current_stream(self, device: int) -> int:
         """Return the handle of CuPy's current stream."""
@@ -183,20 +133,19 @@ class CuPy(Interface):
 class Torch(Interface):
     """PyTorch's CUDA tensors, which belong to its current stream; autograd sees nothing of what is done."""
 
-    has_streams = False
-
     def __init__(self) -> None:
         torch = sys.modules["torch"]
         self._known = {getattr(torch, name): known for name, known in KINDS.items()}
+        self._strided = torch.strided
 
-    def plain(self, array: Any) -> Plain | None:
+    def locate(self, array: Any) -> Place | None:
         """Return where a tensor lies, or None if it takes a closer look."""
         known = self._known.get(array.dtype)
-        if known is None or array.is_sparse or array.is_neg() or not array.is_contiguous():
+        if known is None or array.layout is not self._strided or not array.is_contiguous():
             return None
-        if array.is_conj():
+        if array.is_neg() or (known[1] == 2 and array.is_conj()):
             return None
-        return Plain(array.data_ptr(), array.numel() * known[1], known[0], array.get_device(), True)
+        return array.data_ptr(), array.numel() * known[1], known[0], array.get_device(), True, None
 
     def describe(self, array: Any, name: str) -> Array:
         """Return the description of a tensor."""
@@ -213,12 +162,15 @@ class Torch(Interface):
         except TypeError:  # float8 and others that NumPy has no name for
             message = f"{name} has dtype {array.dtype}, expected a floating or complex dtype"
             raise TypeError(message) from None
-        return _description(array.data_ptr(), array.shape, strides, dtype)
+        return description(array.data_ptr(), array.shape, strides, dtype)
 
     def device(self, array: Any) -> int:
         """Return the number of the device that a tensor lies on."""
         number: int = array.get_device()
         return number
+
+    def pending(self, array: Any) -> None:
+        """Return None: the work is on the current stream."""
 
     def current_stream(self, device: int) -> int:
         """Return the handle of torch's current stream."""

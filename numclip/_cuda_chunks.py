@@ -22,7 +22,8 @@ CREW = LANES // PART  # the threads of one chunk
 
 # Small blocks spread a list of a few thousand chunks evenly over the processors.
 THREADS = 128
-FOLD_THREADS = 256
+CREWS = THREADS // CREW  # a block's, and so its chunks
+WARPS = THREADS // LANES
 COPY_THREADS = 256
 
 device = cuda.jit(device=True)

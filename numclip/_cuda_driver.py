@@ -29,6 +29,10 @@ def current_device() -> int:
     return number
 
 
+class UnknownAddress(Exception):
+    """An address belongs to no CUDA device."""
+
+
 def device_of(address: int) -> int:
     """Return the number of the device that an address belongs to."""
     from cuda.bindings import driver
@@ -37,7 +41,7 @@ def device_of(address: int) -> int:
     current_device()  # the driver answers once there is a context
     error, number = driver.cuPointerGetAttribute(attribute, address)
     if error != driver.CUresult.CUDA_SUCCESS:
-        raise ValueError(f"the address {address:#x} is not one of a CUDA device: {error.name}")
+        raise UnknownAddress(f"the address {address:#x}, which is not one of a CUDA device: {error.name}")
     return int(number)
 
 
@@ -71,6 +75,14 @@ def stream_of(device: int, handle: int) -> Any:
     return cuda.external_stream(handle)
 
 
+def is_capturing(handle: int) -> bool:
+    """Tell whether the work on a stream is not done but recorded, for a graph."""
+    from cuda.bindings import driver
+
+    _, status = driver.cuStreamIsCapturing(handle)
+    return bool(status == driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
+
+
 def wait_for(handle: int, device: int, stream: Any) -> None:
     """Let `stream` wait for what another one has been given so far; the host does not wait."""
     event = cuda.event(timing=False)
@@ -91,22 +103,27 @@ class Workspace:
         self.stream = stream
         # Between these, nothing else may use the memory: a call is enqueued as a whole.
         self.lock = threading.Lock()
+        self._table: Any = None
         self._memory: Any = None
         self._size = 0
         self._heads: dict[int, Any] = {}
         self._pinned: list[tuple[NDArray[np.int64], Any]] = []
         self.address = 0
 
-    def reserve(self, words: int) -> int:
-        """Return the address of so many 64-bit words; the old ones are lost where they are too few."""
-        if words > self._size:
-            self._size = max(words, 2 * self._size)
+    def fill(self, table: Any) -> None:
+        """Make this the memory of a table; nothing is uploaded if it is that of the table already."""
+        if table is self._table:
+            return
+        if table.size > self._size:
+            self._size = max(table.size, 2 * self._size)
             self._memory = cuda.device_array(self._size, np.int64)
             self._heads.clear()
             self.address = address_of(self._memory)
-        return self.address
+        self._table = None  # until it is there
+        self._upload(table.at(self.address))
+        self._table = table
 
-    def upload(self, words: NDArray[np.int64]) -> None:
+    def _upload(self, words: NDArray[np.int64]) -> None:
         """Fill the first words; the host does not wait, neither for this nor for earlier uploads."""
         pinned, event = self._free_pinned(words.size)
         pinned[: words.size] = words

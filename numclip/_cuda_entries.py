@@ -2,11 +2,14 @@
 
 from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _dispatch, _layout, _overlap
-from numclip._cuda_arrays import Interface, library, name_of
+from numclip._backend import array_of, first_array
+from numclip._cuda_arrays import Interface, library
+from numclip._cuda_described import name_of
+from numclip._cuda_driver import UnknownAddress, on_device
+from numclip._cuda_pack import Gap, Gaps, Row
 from numclip._known import KINDS
 from numclip._names import Names
 from numclip._slices import IndexedSlices
@@ -15,79 +18,96 @@ from numclip._table import ITEM_SIZE
 Array = NDArray[Any]
 
 
-class Gap(NamedTuple):
-    """An array that is no aligned run of memory; a dense buffer stands in for it."""
+class Listing(NamedTuple):
+    """Where the entries of a list and their targets lie."""
 
-    address: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    item: int  # bytes that are copied at a time
-    in_place: bool = False
-
-    @property
-    def elements(self) -> int:
-        """How many items there are."""
-        count = 1
-        for length in self.shape:
-            count *= length
-        return count
+    rows: list[Row]
+    gaps: list[Gaps]
+    results: list[Any]
+    reader: Interface  # of the first array
+    streams: set[int]  # on which arrays are still being worked on
 
 
 class Entry(NamedTuple):
-    """Where an entry and its target lie. A source with gaps has a `load`, a target with gaps a `store`."""
+    """Where one entry lies. A source with gaps has a `load`, a target with gaps a `store`."""
 
-    source: int = 0
-    target: int = 0
-    length: int = 0
-    kind: int = 0
-    array: Any = None
+    row: Row
+    device: int | None
+    stream: int | None
     written: Any = None
-    reader: Any = None
-    device: int = 0
     load: Gap | None = None
     store: Gap | None = None
 
 
-NOTHING = Entry()
+def read_list(sources: list[Any], targets: list[Any], names: Names, *, new: bool) -> tuple[int, Listing]:
+    """Check all entries and their targets, raising for what is wrong; return their device and locate them.
 
-
-class NotOnDevice(Exception):
-    """An entry, by its name, is no CUDA array; the list tells which other one is."""
-
-
-def read(entry: Any, target: Any, index: int, names: Names, *, new: bool) -> Entry:
-    """Check an entry and its target, raising for what is wrong, and locate both.
-
-    `new` asks for a new target; else a target of ``...`` stands for none.
+    `new` asks for new targets; else a target of ``...`` stands for none.
     """
-    if entry is None and (target is None or target is ...):
-        return NOTHING
+    first, array = first_array(sources)
+    reader, usual = library(array), array.__class__
+    listing = Listing([], [], [] if new else targets, reader, set())
+    rows, locate = listing.rows, reader.locate
+    try:
+        device = reader.device(array)
+        with on_device(device):  # for new targets
+            for index, (entry, target) in enumerate(zip(sources, targets, strict=True)):
+                # Most are dense arrays of one library, with themselves, a new array or nothing to write to.
+                if entry.__class__ is usual and (target is ... or target is entry):
+                    place = locate(entry)
+                    if place is not None and place[3] == device and (place[4] or target is ...):
+                        address, length, kind, _, _, stream = place
+                        written = address if target is entry else 0
+                        if new:
+                            listing.results.append(result := reader.empty_like(entry))
+                            written = reader.address(result)
+                        rows.append((address, written, length, kind))
+                        if stream is not None:
+                            listing.streams.add(stream)
+                        continue
+                found = _read(entry, target, index, first, names, new=new)
+                if found.device not in (None, device):
+                    where = f"CUDA device {found.device}, {names.entry(first)} is on {device}"
+                    raise ValueError(f"{names.entry(index)} is on {where}")
+                rows.append(found.row)
+                if found.load or found.store:
+                    listing.gaps.append(Gaps(index, found.load, found.store))
+                if found.stream is not None:
+                    listing.streams.add(found.stream)
+                if new:
+                    listing.results.append(_like(entry, found.written))
+    except UnknownAddress as error:
+        raise ValueError(f"{names.entry(max(first, len(rows)))} lies at {error}") from None
+    return device, listing
+
+
+def _read(entry: Any, target: Any, index: int, first: int, names: Names, *, new: bool) -> Entry:
+    """Check and locate one entry."""
     given = target is not ...
+    if entry is None and (target is None or not given):
+        return Entry((0, 0, 0, 0), None, None)
     if given and target is not entry:
         _counterpart(target, entry, names.target(index), names.entry(index))
     sparse = isinstance(entry, IndexedSlices)
+    name, target_name = names.entry(index) + ".values" * sparse, names.target(index) + ".values" * sparse
     array, written = (entry.values, getattr(target, "values", None)) if sparse else (entry, target)
     if not _dispatch.is_cuda(array):
-        raise NotOnDevice(names.entry(index) + ".values" * sparse)
+        raise TypeError(f"{name} is not a CUDA array, but {names.entry(first)} is")
     reader = library(array)
-    plain = reader.plain(array)
-    if plain is not None:
-        address, length, kind, device, writable = plain
-        if new:
-            written = reader.empty_like(array)
-            target_address = library(written).address(written)
-            return Entry(address, target_address, length, kind, array, written, reader, device)
-        if not given:
-            return Entry(address, 0, length, kind, array, None, reader, device)
-        if written is array and writable:
-            return Entry(address, address, length, kind, array, array, reader, device)
-    name, target_name = names.entry(index) + ".values" * sparse, names.target(index) + ".values" * sparse
     if new:
         written = reader.empty_like(array)
     elif not given:
         written = None
     elif not _dispatch.is_cuda(written):
         raise TypeError(f"{target_name} should be a CUDA array, received {type(written)}")
+    place = reader.locate(array)
+    if place is not None:
+        address, length, kind, device, writable, stream = place
+        if new:
+            target_address = library(written).address(written)
+            return Entry((address, target_address, length, kind), device, stream, written)
+        if written is None or (written is array and writable):
+            return Entry((address, address if given else 0, length, kind), device, stream)
     return _described(array, written, reader, name, target_name)
 
 
@@ -115,8 +135,8 @@ def _described(array: Any, written: Any, reader: Interface, name: str, target_na
         address = _address(target)
         if not _is_flat(target, axes, kind):
             store = _gap(target, axes, kind, _overlap.same_elements(source, target))
-    length = source.size * reals
-    return Entry(_address(source), address, length, kind, array, written, reader, device, load, store)
+    row = (_address(source), address, source.size * reals, kind)
+    return Entry(row, device, reader.pending(array), written, load, store)
 
 
 def _address(description: Array) -> int:
@@ -148,31 +168,28 @@ def _counterpart(value: Any, entry: Any, name: str, source_name: str) -> None:
         raise TypeError(f"{name} should be an IndexedSlices, as {source_name} is")
 
 
-def check_overlap(entries: list[Entry], names: Names) -> list[Entry]:
+def _like(entry: Any, written: Any) -> Any:
+    """Return what holds a new array: the like of the entry."""
+    if isinstance(entry, IndexedSlices):
+        return IndexedSlices(written, entry.indices, entry.dense_shape)
+    return written
+
+
+def check_overlap(listing: Listing, sources: list[Any], names: Names) -> list[Row]:
     """Raise for a target that shares memory with another entry; drop the second target of one array twice."""
-    rows = np.array([entry[:4] for entry in entries if entry.length], np.int64).reshape(-1, 4)
-    source, target, length = rows[:, 0], rows[:, 1], rows[:, 2]
-    size = length * np.array(ITEM_SIZE)[rows[:, 3]]
-    apart = source != target
-    begin = np.concatenate((target, source[apart]))
-    order = np.argsort(begin, kind="stable")
-    end = np.concatenate((target + size, (source + size)[apart]))[order]
-    if not any(entry.load or entry.store for entry in entries) and (begin[order][1:] >= end[:-1]).all():
-        return entries
-    described = [_descriptions(entry) for entry in entries]
-    _overlap.check([source for source, _ in described], [target for _, target in described], names)
-    seen: set[tuple[int, ...]] = set()
-    result = []
-    for entry in entries:
-        again = entry[:4] in seen and entry.store is None
-        seen.add(entry[:4])
-        result.append(entry._replace(target=0) if again else entry)
-    return result
+    copied, seen = {gaps.row for gaps in listing.gaps}, set()
+    rows, originals, targets = [], [], []
+    for index, (row, entry, target) in enumerate(zip(listing.rows, sources, listing.results, strict=True)):
+        again = row in seen
+        rows.append((row[0], 0, *row[2:]) if again else row)
+        originals.append(None if again else _description(entry))
+        targets.append(None if again else _description(target))
+        if row[0] == row[1] and index not in copied:
+            seen.add(row)
+    _overlap.check(originals, targets, names)
+    return rows
 
 
-def _descriptions(entry: Entry) -> tuple[Array | None, Array | None]:
-    if entry.array is None:
-        return None, None
-    written = entry.written
-    target = library(written).describe(written, "out")
-    return entry.reader.describe(entry.array, "t_list"), target
+def _description(entry: Any) -> Array | None:
+    array = array_of(entry)
+    return None if array is None else library(array).describe(array, "")

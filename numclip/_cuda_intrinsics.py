@@ -17,6 +17,7 @@ from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 # Rounded by itself, whatever the compiler would like to fuse it with.
 multiply = cuda.libdevice.dmul_rn
+fused = cuda.libdevice.fma_rn
 INT64 = -1  # a kind of its own, for addresses and lengths; the others are those of a table
 
 _INT64, _GLOBAL_MEMORY = ir.IntType(64), 1

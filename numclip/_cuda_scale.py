@@ -8,9 +8,9 @@ from numba import cuda, int64
 from numclip._cuda_chunks import (
     CHUNK,
     CREW,
+    CREWS,
     LANES,
     PART,
-    THREADS,
     by_kind,
     column,
     device,
@@ -110,7 +110,6 @@ def scale_chunk(kind: int) -> Any:
 @cache
 def scale(kinds: tuple[int, ...]) -> Any:
     """Make the kernel that writes the clipped values; a crew of eight threads for each chunk."""
-    crews = THREADS // CREW
     write = by_kind(kinds, scale_chunk)
     bytes_of = by_kind(kinds, item_size)
 
@@ -121,7 +120,7 @@ def scale(kinds: tuple[int, ...]) -> Any:
             return
         firsts = column(workspace, count, FIRST_CHUNK)
         # Backwards: the cache still holds the end of what was summed.
-        chunk = load_int(firsts + 8 * count) - 1 - (int64(cuda.blockIdx.x) * crews + cuda.threadIdx.x // CREW)
+        chunk = load_int(firsts + 8 * count) - 1 - (int64(cuda.blockIdx.x) * CREWS + cuda.threadIdx.x // CREW)
         if chunk < 0:
             return
         row = row_of(firsts, count, chunk)

@@ -1,9 +1,9 @@
-"""CUDA kernels for the sum of squares of each chunk."""
+"""The sum of squares of a chunk."""
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
-from numba import cuda, float64, int64
+from numba import int64
 
 from numclip._cuda_chunks import (
     CHUNK,
@@ -15,27 +15,43 @@ from numclip._cuda_chunks import (
     column,
     device,
     item_size,
-    load_double,
     load_int,
-    row_of,
-    store_double,
 )
-from numclip._cuda_intrinsics import add_square, load, load_four, multiply, sync_warp, widen
-from numclip._cuda_table import CHUNK_SUMS, FIRST_CHUNK, KIND, LENGTH, SOURCE, UNIT
+from numclip._cuda_intrinsics import load, load_four, multiply, sync_warp, widen
+from numclip._cuda_table import FIRST_CHUNK, KIND, LENGTH, SOURCE
+from numclip._cuda_terms import accumulate, terms
 from numclip._table import FLOAT64, ITEM_SIZE
 
 
 @cache
-def lane_sums(kind: int) -> Any:
+def element(kind: int, again: bool) -> Any:
+    """Make the value of an element, in the second pass times a power of two."""
+    wide = widen(kind)
+
+    @device
+    def value(stored, unit):
+        return wide(stored)
+
+    @device
+    def scaled_value(stored, unit):
+        return multiply(wide(stored), unit)
+
+    return scaled_value if again else value
+
+
+@cache
+def lane_sums(kind: int, single: bool, again: bool) -> Any:
     """Make the sums of squares of one thread's four lanes over the chunk that starts at `address`."""
     item = ITEM_SIZE[kind]
     step = LANES * item
     aligned = min(PART * item, 16) - 1
-    four, one, wide, add = load_four(kind), load(kind), widen(kind), add_square(kind)
+    four, one, value = load_four(kind), load(kind), element(kind, again)
+    add = accumulate(FLOAT64 if again else kind, single)  # what may underflow has no exact square
+    zero = terms(single).zero
 
     @device
-    def sum_lanes(address, size, part):
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+    def sum_lanes(address, size, part, unit):
+        a, b, c, d = zero, zero, zero, zero
         here = address + part * (PART * item)
         steps = size >> 5
         if address & aligned == 0:
@@ -44,133 +60,90 @@ def lane_sums(kind: int) -> Any:
                 p, q, r, s = four(here), four(here + step), four(here + 2 * step), four(here + 3 * step)
                 t, u = four(here + 4 * step), four(here + 5 * step)
                 v, w = four(here + 6 * step), four(here + 7 * step)
-                a, b = add(a, wide(p[0])), add(b, wide(p[1]))
-                c, d = add(c, wide(p[2])), add(d, wide(p[3]))
-                a, b = add(a, wide(q[0])), add(b, wide(q[1]))
-                c, d = add(c, wide(q[2])), add(d, wide(q[3]))
-                a, b = add(a, wide(r[0])), add(b, wide(r[1]))
-                c, d = add(c, wide(r[2])), add(d, wide(r[3]))
-                a, b = add(a, wide(s[0])), add(b, wide(s[1]))
-                c, d = add(c, wide(s[2])), add(d, wide(s[3]))
-                a, b = add(a, wide(t[0])), add(b, wide(t[1]))
-                c, d = add(c, wide(t[2])), add(d, wide(t[3]))
-                a, b = add(a, wide(u[0])), add(b, wide(u[1]))
-                c, d = add(c, wide(u[2])), add(d, wide(u[3]))
-                a, b = add(a, wide(v[0])), add(b, wide(v[1]))
-                c, d = add(c, wide(v[2])), add(d, wide(v[3]))
-                a, b = add(a, wide(w[0])), add(b, wide(w[1]))
-                c, d = add(c, wide(w[2])), add(d, wide(w[3]))
+                a, b = add(a, value(p[0], unit)), add(b, value(p[1], unit))
+                c, d = add(c, value(p[2], unit)), add(d, value(p[3], unit))
+                a, b = add(a, value(q[0], unit)), add(b, value(q[1], unit))
+                c, d = add(c, value(q[2], unit)), add(d, value(q[3], unit))
+                a, b = add(a, value(r[0], unit)), add(b, value(r[1], unit))
+                c, d = add(c, value(r[2], unit)), add(d, value(r[3], unit))
+                a, b = add(a, value(s[0], unit)), add(b, value(s[1], unit))
+                c, d = add(c, value(s[2], unit)), add(d, value(s[3], unit))
+                a, b = add(a, value(t[0], unit)), add(b, value(t[1], unit))
+                c, d = add(c, value(t[2], unit)), add(d, value(t[3], unit))
+                a, b = add(a, value(u[0], unit)), add(b, value(u[1], unit))
+                c, d = add(c, value(u[2], unit)), add(d, value(u[3], unit))
+                a, b = add(a, value(v[0], unit)), add(b, value(v[1], unit))
+                c, d = add(c, value(v[2], unit)), add(d, value(v[3], unit))
+                a, b = add(a, value(w[0], unit)), add(b, value(w[1], unit))
+                c, d = add(c, value(w[2], unit)), add(d, value(w[3], unit))
                 here += 8 * step
             steps &= 7
         for _ in range(steps):
-            a = add(a, wide(one(here)))
-            b = add(b, wide(one(here + item)))
-            c = add(c, wide(one(here + 2 * item)))
-            d = add(d, wide(one(here + 3 * item)))
+            a = add(a, value(one(here), unit))
+            b = add(b, value(one(here + item), unit))
+            c = add(c, value(one(here + 2 * item), unit))
+            d = add(d, value(one(here + 3 * item), unit))
             here += step
         left = (size & (LANES - 1)) - part * PART
         if left > 0:
-            a = add(a, wide(one(here)))
+            a = add(a, value(one(here), unit))
         if left > 1:
-            b = add(b, wide(one(here + item)))
+            b = add(b, value(one(here + item), unit))
         if left > 2:
-            c = add(c, wide(one(here + 2 * item)))
+            c = add(c, value(one(here + 2 * item), unit))
         if left > 3:
-            d = add(d, wide(one(here + 3 * item)))
+            d = add(d, value(one(here + 3 * item), unit))
         return a, b, c, d
 
     return sum_lanes
 
 
 @cache
-def scaled_lane_sums(kind: int) -> Any:
-    """Make the same for elements that are first multiplied by a power of two: the second pass."""
-    item = ITEM_SIZE[kind]
-    one, wide, add = load(kind), widen(kind), add_square(FLOAT64)
+def halve_crew(single: bool) -> Any:
+    """Make the sum of the lanes of a crew; all threads of a warp call it."""
+    threads, slots = THREADS, PART * THREADS
+    _, _, add, _, _, put, get = terms(single)
 
     @device
-    def sum_lanes(address, size, part, unit):
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
-        for i in range(part * PART, size, LANES):
-            here = address + i * item
-            a = add(a, multiply(wide(one(here)), unit))
-            if i + 1 < size:
-                b = add(b, multiply(wide(one(here + item)), unit))
-            if i + 2 < size:
-                c = add(c, multiply(wide(one(here + 2 * item)), unit))
-            if i + 3 < size:
-                d = add(d, multiply(wide(one(here + 3 * item)), unit))
-        return a, b, c, d
-
-    return sum_lanes
-
-
-@cache
-def halve_crew(threads: int) -> Any:
-    """Make the sum of the lanes of a crew, for blocks of so many threads; all threads of a warp call it."""
-
-    @device
-    def halve(shared, thread, a, b, c, d):
+    def halve(shared, thread, lanes):
         part = thread % CREW
-        shared[thread], shared[threads + thread] = a, b
-        shared[2 * threads + thread], shared[3 * threads + thread] = c, d
+        for i in range(PART):
+            put(shared, slots, i * threads + thread, lanes[i])
         sync_warp()
         half = CREW // 2
         while half > 0:
             if part < half:
-                for slot in range(thread, PART * threads, threads):
-                    shared[slot] += shared[slot + half]
+                for slot in range(thread, slots, threads):
+                    put(shared, slots, slot, add(get(shared, slots, slot), get(shared, slots, slot + half)))
             sync_warp()
             half >>= 1
-        return (shared[thread] + shared[2 * threads + thread]) + (
-            shared[threads + thread] + shared[3 * threads + thread]
-        )
+        a, b = get(shared, slots, thread), get(shared, slots, threads + thread)
+        c, d = get(shared, slots, 2 * threads + thread), get(shared, slots, 3 * threads + thread)
+        return add(add(a, c), add(b, d))
 
     return halve
 
 
-def _chunk_sums(kinds: tuple[int, ...], again: bool) -> Any:
-    threads, crews, size_of_shared = THREADS, THREADS // CREW, PART * THREADS
-    halve = halve_crew(threads)
-    sums = by_kind(kinds, scaled_lane_sums if again else lane_sums)
-    bytes_of = by_kind(kinds, item_size)
+@cache
+def chunk_sum(kinds: tuple[int, ...], single: bool, again: bool) -> Any:
+    """Make the sum of squares of a chunk, by a crew of eight threads; all threads of a block call it.
 
-    @cuda.jit
-    def chunk_sums(workspace, count):
-        shared = cuda.shared.array(size_of_shared, float64)
-        unit = load_double(workspace + 8 * UNIT)
-        if again and unit == 1.0:
-            return
-        thread = cuda.threadIdx.x
-        chunk = int64(cuda.blockIdx.x) * crews + thread // CREW
-        firsts = column(workspace, count, FIRST_CHUNK)
-        chunks = load_int(firsts + 8 * count)
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
-        if chunk < chunks:
-            row = row_of(firsts, count, chunk)
-            offset = (chunk - load_int(firsts + 8 * row)) * CHUNK
+    The second pass, `again`, takes the elements times `unit`. The sum is right in the first thread of a crew.
+    """
+    zero, halve = terms(single).zero, halve_crew(single)
+    bytes_of = by_kind(kinds, item_size)
+    sums = by_kind(kinds, partial(lane_sums, single=single, again=again))
+
+    @device
+    def sum_chunk(workspace, count, row, chunk, unit, shared, thread):
+        lanes = zero, zero, zero, zero
+        if row >= 0:
+            offset = (chunk - load_int(column(workspace, count, FIRST_CHUNK) + 8 * row)) * CHUNK
             size = min(load_int(column(workspace, count, LENGTH) + 8 * row) - offset, int64(CHUNK))
             kind = load_int(column(workspace, count, KIND) + 8 * row)
             source = load_int(column(workspace, count, SOURCE) + 8 * row) + offset * bytes_of(kind, ())
             part = int64(thread % CREW)
-            if again:
-                a, b, c, d = sums(kind, (source, size, part, unit))
-            else:
-                a, b, c, d = sums(kind, (source, size, part))
-        total = halve(shared, thread, a, b, c, d)
-        if thread % CREW == 0 and chunk < chunks:
-            store_double(load_int(workspace + 8 * CHUNK_SUMS) + 8 * chunk, total)
+            lanes = sums(kind, (source, size, part, unit))
+        return halve(shared, thread, lanes)
 
-    return chunk_sums
-
-
-@cache
-def chunk_sums(kinds: tuple[int, ...]) -> Any:
-    """Make the kernel that sums the squares of each chunk; a crew of eight threads for each."""
-    return _chunk_sums(kinds, False)
-
-
-@cache
-def chunk_sums_again(kinds: tuple[int, ...]) -> Any:
-    """Make the kernel of the second pass, which returns at once where the first one is good."""
-    return _chunk_sums(kinds, True)
+    return sum_chunk

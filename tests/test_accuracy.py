@@ -74,6 +74,7 @@ def random_wide_list(rng, dtype):
     return t_list
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("dtype", DOUBLES)
 def test_norms_of_64_bits_are_correctly_rounded(rng, dtype):
     for _ in range(100):
@@ -114,6 +115,7 @@ def test_float64_sums_neither_overflow_nor_underflow(rng, dtype, exponent, size)
         assert_same_norm(global_norm(entries), ordered_norm(entries))
 
 
+@pytest.mark.cpu
 def test_sixteen_million_elements(rng):
     """A sum in float32 stops growing at 2**24 equal terms, and is off long before."""
     size, tenth = 16_000_000, np.float32(0.1)
@@ -150,6 +152,7 @@ def test_float32_results_of_any_magnitude_are_within_051_ulp(rng, dtype, clip_no
     assert largest_error(clipped[0], exact_clipped(t_list, clip_norm)[0], np.float32) <= 0.51
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("dtype", DOUBLES)
 def test_float64_results_are_within_15_ulp_of_the_formula(rng, dtype):
     """Half an ulp for the product, and up to one for the rounding of the factor."""
@@ -186,6 +189,7 @@ def test_float64_lists_of_any_magnitude_are_clipped(value):
     assert largest_error(clipped[0], exact_clipped(t_list, clip_norm, use_norm=norm)[0], np.float64) <= 1.5
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [1.0, 3e-5, 517.3])
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
 def test_halves_are_the_exact_product_rounded_once(half, clip_norm):
@@ -199,6 +203,7 @@ def test_halves_are_the_exact_product_rounded_once(half, clip_norm):
     np.testing.assert_array_equal(as_reals(clipped[0]), expected)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
 def test_whole_vectors_of_halves_have_the_bits_of_single_elements(rng, half):
     """Whole vectors go by way of float32 where that is sure to round the same, the rest by way of float64."""

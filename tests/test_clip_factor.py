@@ -86,6 +86,7 @@ def test_lists_without_an_element():
         assert clip_factor(t_list, 1.0) == (1.0, 0.0)
 
 
+@pytest.mark.cpu
 def test_entries_of_every_kind():
     t_list = [3.0, None, slices_of(read_only(np.array([4.0])))]
     assert clip_factor(t_list, 2.5) == (0.5, 5.0)

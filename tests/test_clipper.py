@@ -86,6 +86,7 @@ def test_it_keeps_the_arrays_alive():
     assert alive() is None
 
 
+@pytest.mark.cpu
 def test_an_array_that_it_holds_is_not_resized():
     array, owner = np.ones(10), np.ones((4, 4))
     clipper = Clipper([array, owner[:, 1:3]], 1.0)
@@ -98,6 +99,7 @@ def test_an_array_that_it_holds_is_not_resized():
     assert array.size == 20
 
 
+@pytest.mark.cpu
 def test_errors_name_what_is_wrong():
     with pytest.raises(ValueError, match=re.escape("clip_norm should be non-negative. Received -1.0")):
         Clipper(grads(), -1.0)

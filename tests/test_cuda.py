@@ -7,14 +7,21 @@ from pathlib import Path
 import pytest
 from processes import run_python
 
-TESTS = Path(__file__).parent / "cuda"
+TESTS = Path(__file__).parent
+# What holds for arrays of either kind; these tests run on both.
+SHARED = [
+    *("accuracy", "aliases", "clip_factor", "clip_norm", "clipper", "containers", "entries", "misfits"),
+    *("nonfinite", "output", "use_norm"),
+]
 
 
 def test_the_tests_on_the_simulator(capsys):
     """Numba is told of its simulator before it is imported: so they run in a process of their own."""
     pytest.importorskip("numba_cuda")
+    pytest.importorskip("greenlet")
+    shared = [TESTS / f"test_{name}.py" for name in SHARED]
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TESTS)],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS / "cuda", *shared],
         env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
         capture_output=True,
         text=True,

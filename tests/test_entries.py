@@ -58,6 +58,7 @@ def test_results_keep_byte_order_and_the_order_of_strides(rng, layout, dtype, cl
         assert result.flags.aligned
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [0.7, 1e6], ids=["clipped", "kept"])
 def test_all_dtypes_in_one_list(rng, clip_norm):
     t_list = ragged_list(rng)
@@ -65,6 +66,7 @@ def test_all_dtypes_in_one_list(rng, clip_norm):
     assert_as_the_oracle(t_list, clip_norm)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_the_norm_is_float64_only_if_an_entry_is_that_wide(dtype):
     wide = dtype in (np.float64, np.complex128)
@@ -84,6 +86,7 @@ def test_a_complex_number_counts_its_absolute_value():
     assert_same_bits(clipped[0], np.array([np.float32(0.6) + 1j * np.float32(0.8)], np.complex64))
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_0d_arrays_and_numpy_scalars_give_0d_arrays(dtype):
     for three, four in [(np.array(3, dtype), np.array(4, dtype)), (dtype.type(3), dtype.type(4))]:
@@ -93,6 +96,7 @@ def test_0d_arrays_and_numpy_scalars_give_0d_arrays(dtype):
         assert_same_bits(clipped[1], np.array(2, dtype))
 
 
+@pytest.mark.cpu
 def test_python_floats_and_complex_numbers_give_0d_arrays():
     clipped, norm = clip_by_global_norm([3.0, 4j], 2.5)
     assert_same_norm(norm, np.float64(5))
@@ -100,6 +104,7 @@ def test_python_floats_and_complex_numbers_give_0d_arrays():
     assert_same_bits(clipped[1], np.array(2j))
 
 
+@pytest.mark.cpu
 def test_nested_lists_of_floats_give_arrays():
     clipped, norm = clip_by_global_norm([[[3.0, 0.0], [0.0, 0.0]], [4.0], []], 2.5)
     assert_same_norm(norm, np.float64(5))
@@ -165,6 +170,7 @@ class Refuser(np.ndarray):
         raise AssertionError("the indexing of the subclass was called")
 
 
+@pytest.mark.cpu
 @pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
 @pytest.mark.parametrize("clip_norm", [0.5, 100.0], ids=["clipped", "kept"])
 @pytest.mark.parametrize("subclass", [np.matrix, np.recarray, Refuser, np.memmap])
@@ -201,6 +207,7 @@ if np.dtype(np.longdouble) != np.float64:
     REFUSED += [(np.ones(2, t), str(np.dtype(t))) for t in (np.longdouble, np.clongdouble)]
 
 
+@pytest.mark.cpu
 @both_functions
 @pytest.mark.parametrize(("entry", "dtype"), REFUSED, ids=[f"{type(e).__name__} {d}" for e, d in REFUSED])
 def test_other_dtypes_are_refused_by_index_and_dtype(function, entry, dtype):
@@ -216,6 +223,7 @@ def test_slices_of_other_dtypes_are_refused(function):
         function([ONE, None, ONE, slices_of(np.array([1, 2], np.int32))])
 
 
+@pytest.mark.cpu
 @both_functions
 def test_a_ragged_nested_list_is_refused_by_index(function):
     with pytest.raises((TypeError, ValueError), match=starts_with("t_list[1]")):
@@ -231,6 +239,7 @@ MASKED = [
 ]
 
 
+@pytest.mark.cpu
 @both_functions
 @pytest.mark.parametrize("entry", MASKED, ids=["mask", "no mask", "0-d", "masked", "int"])
 def test_masked_arrays_are_refused(function, entry):
@@ -238,6 +247,7 @@ def test_masked_arrays_are_refused(function, entry):
         function([ONE, None, ONE, entry])
 
 
+@pytest.mark.cpu
 @both_functions
 def test_slices_of_masked_arrays_are_refused(function):
     with pytest.raises(TypeError, match=starts_with("t_list[0].values is a masked array")):

@@ -32,6 +32,7 @@ BAD_TARGETS = {
 }
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [1.0, 1e6], ids=["clipped", "kept"])
 @pytest.mark.parametrize("case", BAD_TARGETS)
 def test_a_target_that_does_not_fit_is_refused_before_anything_is_written(case, clip_norm):
@@ -42,6 +43,7 @@ def test_a_target_that_does_not_fit_is_refused_before_anything_is_written(case, 
         clip_by_global_norm([first, ramp(3), last], clip_norm, out=[first, target, last])
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("scalar", [3.0, FLOAT32(3), [3.0, 4.0]], ids=["float", "NumPy scalar", "list"])
 def test_what_cannot_be_written_cannot_be_clipped_in_place(scalar):
     t_list = [ramp(3), scalar]
@@ -102,6 +104,7 @@ def test_out_needs_to_be_a_sequence(out):
         clip_by_global_norm(t_list, 1.0, out=out)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [0.0, 1.0, 1e6], ids=str)
 @pytest.mark.parametrize("bad", [np.ones(2, int), "abc", np.ma.masked_array([1.0]), object()], ids=type)
 def test_a_bad_entry_at_the_end_leaves_the_others_unwritten(bad, clip_norm):

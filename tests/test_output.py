@@ -41,6 +41,7 @@ def test_results_share_memory_with_nothing(rng, clip_norm):
     assert [content(entry) for entry in t_list] == before
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("size", [5, 5000, 500_000])
 def test_a_result_in_use_survives_later_calls(size):
     entry = np.ones(size, FLOAT32)
@@ -112,6 +113,7 @@ def test_what_lies_between_strided_elements_stays(dtype):
     assert content(base) == content(untouched)
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("clip_norm", [0.7, 1e6], ids=["clipped", "kept"])
 @pytest.mark.parametrize("target_layout", WRITABLE_LAYOUTS, ids=lambda layout: layout.__name__)
 def test_the_layout_of_a_target_need_not_be_that_of_its_source(rng, target_layout, clip_norm):
@@ -133,6 +135,7 @@ def test_a_list_may_be_part_in_place_part_not(rng):
     assert content(t_list[1]) == before
 
 
+@pytest.mark.cpu
 def test_scalars_and_nested_lists_may_have_targets():
     out = [np.empty(()), np.empty(2)]
     clip_by_global_norm([3.0, [4.0, 0.0]], 2.5, out=out)
@@ -148,6 +151,7 @@ def test_slices_are_written_into_their_values():
     assert_same_bits(values, np.array([1.5, 2.0]))
 
 
+@pytest.mark.cpu
 def test_a_subclass_can_be_written():
     target = ramp(2).view(np.recarray)
     clipped, _ = clip_by_global_norm([target], 1.0, out=[target])
@@ -181,6 +185,7 @@ print("nothing was written")
 """
 
 
+@pytest.mark.cpu
 def test_in_place_nothing_is_written_where_nothing_is_clipped(tmp_path):
     zeros = tmp_path / "zeros"
     zeros.write_bytes(bytes(1 << 24))

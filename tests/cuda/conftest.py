@@ -2,10 +2,29 @@
 
 import os
 
+import pytest
+
 if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
-    import simulator  # noqa: F401
+    from backend import take_over
+
+    def pytest_collection_modifyitems(items):
+        take_over(items)
+
 else:
     collect_ignore_glob = ["*"]
+
+
+@pytest.fixture
+def short_chunks(monkeypatch):
+    """Chunks of 32, and runs of 32 chunks: all levels of the sum from a list that the simulator can take."""
+    from numclip._cuda_pack import table_of
+
+    for module in ("_cuda_chunks", "_cuda_folds", "_cuda_norm", "_cuda_pack", "_cuda_scale", "_cuda_sums"):
+        monkeypatch.setattr(f"numclip.{module}.CHUNK", 32)
+    monkeypatch.setattr("oracle.CHUNK", 32)
+    table_of.cache_clear()
+    yield
+    table_of.cache_clear()
 
 
 def pytest_configure(config):

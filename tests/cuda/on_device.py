@@ -40,4 +40,4 @@ def to_host(value):
         return value
     if isinstance(value, IndexedSlices):
         return IndexedSlices(to_host(value.values), value.indices, value.dense_shape)
-    return value.array if isinstance(value, DeviceArray) else value._ary
+    return value.array if isinstance(value, DeviceArray) else getattr(value, "_ary", value)

@@ -1,15 +1,16 @@
 """The functions of `numclip._cuda_intrinsics` for Numba's simulator, on the memory of the host.
 
-The simulator runs a kernel as Python, a thread of the host for each of the device, and a device's memory is
-the host's. What stands here has the same names, and so takes the place of the real module.
+The simulator runs a kernel as Python, and a device's memory is the host's. What stands here has the same
+names, and so takes the place of the real module.
 """
 
 import ctypes
-import threading
+from fractions import Fraction
 from functools import cache
 
 import ml_dtypes
 import numpy as np
+from grid import syncthreads
 
 from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
@@ -22,7 +23,6 @@ _DTYPE = {
     BFLOAT16: np.dtype(ml_dtypes.bfloat16),
     INT64: np.dtype(np.int64),
 }
-_tickets = threading.Lock()
 stores = []  # the addresses that were written to
 
 
@@ -120,6 +120,18 @@ def multiply(left, right):
 
 
 @_quiet
+def fused(left, right, term):
+    """Round left * right + term once."""
+    if not np.isfinite([left, right, term]).all():
+        return np.float64(left) * np.float64(right) + term
+    exact = Fraction(float(left)) * Fraction(float(right)) + Fraction(float(term))
+    try:
+        return np.float64(float(exact))
+    except OverflowError:
+        return np.float64(np.copysign(np.inf, exact))
+
+
+@_quiet
 def _add_square(total, value):
     return np.float64(total) + value * value
 
@@ -130,11 +142,10 @@ def add_square(kind):
 
 def sync_warp():
     """The blocks of the simulator are one warp or less, so this is a barrier of the block."""
-    threading.current_thread().syncthreads()
+    syncthreads()
 
 
 def next_ticket(address):
-    with _tickets:
-        counter = _memory(address, 1, _DTYPE[INT64])
-        counter[0] += 1
-        return int(counter[0]) - 1
+    counter = _memory(address, 1, _DTYPE[INT64])
+    counter[0] += 1
+    return int(counter[0]) - 1

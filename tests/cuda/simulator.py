@@ -1,8 +1,10 @@
 """Numba's simulator made into a device that a plan can use; to be imported before numclip's CUDA side."""
 
 import sys
+from functools import partial
 
 import simulated
+from grid import launch
 from numba import cuda
 from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
@@ -42,15 +44,11 @@ class Event:
         return True
 
 
-# The simulator's kernels keep their last configuration, and no other.
-_cuda_driver._configured = lambda kernel, blocks, threads, stream: kernel[blocks, threads, stream]
+_cuda_driver._configured = lambda kernel, blocks, threads, stream: partial(launch, kernel, blocks, threads)
 _cuda_driver.device_of = lambda address: 0
+_cuda_driver.is_capturing = lambda handle: False
 _cuda_driver.current_device = lambda: 0
 
-# A crew for a chunk, a warp for a fold: blocks as small as they can be.
-_cuda_chunks.THREADS = 8
-_cuda_chunks.FOLD_THREADS = 32
-
-
-# The simulator polls its threads, and each takes the interpreter's lock for as long as it may.
-sys.setswitchinterval(1e-4)
+# A warp: blocks as small as they can be.
+_cuda_chunks.THREADS, _cuda_chunks.WARPS = 32, 1
+_cuda_chunks.CREWS = 32 // _cuda_chunks.CREW

@@ -11,7 +11,7 @@ from numba import cuda
 from on_device import DeviceArray, on_device, to_host
 
 import numclip
-from numclip import _cuda_arrays, _cuda_driver, _cuda_plan
+from numclip import _cuda_arrays, _cuda_described, _cuda_driver, _cuda_plan
 
 
 def lists():
@@ -129,7 +129,7 @@ class Torch(types.ModuleType):
 
     def empty(self, shape, dtype, device):
         assert device == "cuda:0"
-        return self.Tensor(np.empty(shape, _cuda_arrays.named_dtype(dtype.removeprefix("torch."))))
+        return self.Tensor(np.empty(shape, _cuda_described.named_dtype(dtype.removeprefix("torch."))))
 
 
 class CuPy(types.ModuleType):
@@ -138,11 +138,10 @@ class CuPy(types.ModuleType):
     class ndarray:
         __module__ = "cupy"
         __cuda_array_interface__ = property(lambda self: 1 / 0)
-        device = types.SimpleNamespace(id=0)
 
         def __init__(self, array):
             self.array = array
-            self.data = types.SimpleNamespace(ptr=array.ctypes.data)
+            self.data = types.SimpleNamespace(ptr=array.ctypes.data, device_id=0)
 
         def __getattr__(self, name):
             return getattr(self.array, name)
@@ -255,14 +254,24 @@ def test_arrays_of_other_streams_are_waited_for(monkeypatch):
     assert handles == [9]
 
 
+def test_only_a_clipper_is_for_graphs(monkeypatch):
+    grads = lists()[1]
+    clipper = numclip.Clipper(grads, 1.0)
+    monkeypatch.setattr(_cuda_plan, "is_capturing", lambda handle: True)
+    assert to_host(clipper())[()] == 5.0
+    for call in (lambda: numclip.global_norm(grads), lambda: numclip.clip_by_global_norm(grads, 1.0)):
+        with pytest.raises(RuntimeError, match=r"in a CUDA graph, call a numclip\.Clipper"):
+            call()
+
+
 # --- Clipper ------------------------------------------------------------------------------------------------
 
 
 def test_a_clipper_uploads_once(monkeypatch):
     uploads = []
-    upload = _cuda_driver.Workspace.upload
+    upload = _cuda_driver.Workspace._upload
     monkeypatch.setattr(
-        _cuda_driver.Workspace, "upload", lambda self, words: (uploads.append(1), upload(self, words))
+        _cuda_driver.Workspace, "_upload", lambda self, words: (uploads.append(1), upload(self, words))
     )
     host, grads = lists()
     clipper = numclip.Clipper(grads, 1.0)
@@ -293,6 +302,21 @@ def test_arrays_of_two_devices(monkeypatch):
     monkeypatch.setattr(_cuda_arrays, "device_of", lambda address: int(address == host[1].ctypes.data))
     with pytest.raises(ValueError, match=r"t_list\[1\] is on CUDA device 1, t_list\[0\] is on 0"):
         numclip.global_norm(device)
+
+
+def test_memory_of_no_device(monkeypatch):
+    host, device = lists()
+
+    def device_of(address):
+        if address == host[1].ctypes.data:
+            raise _cuda_driver.UnknownAddress(f"the address {address:#x}")
+        return 0
+
+    monkeypatch.setattr(_cuda_arrays, "device_of", device_of)
+    with pytest.raises(ValueError, match=r"^t_list\[1\] lies at the address 0x"):
+        numclip.global_norm(device)
+    with pytest.raises(ValueError, match=r"^t_list\[2\] lies at the address 0x"):
+        numclip.global_norm([None, None, device[1], device[0]])
 
 
 def targets(**other):

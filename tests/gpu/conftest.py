@@ -8,6 +8,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.path.parts:
             item.add_marker(pytest.mark.gpu)
+            item.add_marker(
+                pytest.mark.filterwarnings("default")
+            )  # other libraries may warn of what they like
 
 
 def has_gpu():

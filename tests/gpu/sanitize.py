@@ -19,6 +19,10 @@ def main():
             numclip.clip_factor(grads, clip_norm)
     grads = [cuda.to_device(np.full(10_000, scale)) for scale in (1e200, 1e-200)]
     numclip.clip_by_global_norm(grads, 1e-310, out=grads)
+    mixed = [cuda.to_device(rng.standard_normal(20_000).astype(dtype)) for dtype in "fde"]
+    limit = cuda.to_device(np.array(0.5))
+    numclip.clip_by_global_norm(mixed, limit, out=mixed)
+    numclip.clip_by_global_norm(mixed, limit, 2.0, out=mixed)
     clipper = numclip.Clipper(grads, 1.0)
     clipper()
     norm = clipper()

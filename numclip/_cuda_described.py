@@ -1,0 +1,60 @@
+"""Device memory described as a NumPy array that nobody may read, and dtypes by their names."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numclip._known import KINDS
+
+Array = NDArray[Any]
+
+
+class _Memory:
+    """Device memory in the terms of NumPy's array interface."""
+
+    def __init__(self, address: int, shape: Any, strides: Any, typestr: str, read_only: bool) -> None:
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (address, read_only),
+            "shape": tuple(shape),
+            "strides": None if strides is None else tuple(strides),
+            "typestr": typestr,
+        }
+
+
+def description(
+    address: int, shape: Any, strides: Any, dtype: np.dtype[Any], read_only: bool = False
+) -> Array:
+    """Return device memory as an array: for checks of shape, layout and overlap.
+
+    The strides are bytes, or None in C order.
+    """
+    # Of no elements NumPy wants an address all the same; of bfloat16 and the like it knows the size only.
+    memory = _Memory(address or dtype.alignment, shape, strides, f"|V{dtype.itemsize}", read_only)
+    return np.asarray(memory).view(dtype)
+
+
+@cache
+def named_dtype(name: str) -> np.dtype[Any]:
+    """Return a dtype by its name; without ml_dtypes, bfloat16 is a pair of bytes of that name."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        return np.dtype([("bfloat16", np.uint16)])
+    bfloat16: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+    return bfloat16
+
+
+def name_of(dtype: np.dtype[Any]) -> str:
+    """Return the name by which `KINDS` knows a dtype."""
+    return "bfloat16" if dtype.names == ("bfloat16",) else dtype.name
+
+
+@cache
+def known_kind(dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """Return (kind, real numbers per element), or None for a dtype that the kernels do not know."""
+    return KINDS.get(name_of(dtype)) if dtype.isnative else None

@@ -1,0 +1,160 @@
+"""The table of a list: built once for each list that is new, and kept for those that come again."""
+
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from numclip._cuda_chunks import CHUNK
+from numclip._cuda_table import (
+    ARRAY_SUMS,
+    CHUNK_SUMS,
+    COLUMNS,
+    FIRST_CHUNK,
+    FIRST_RUN,
+    HEADER,
+    KIND,
+    LARGE,
+    LARGE_COUNT,
+    LENGTH,
+    RUN_SUMS,
+    RUN_TICKETS,
+    SOURCE,
+    TARGET,
+)
+from numclip._table import FLOAT64, ITEM_SIZE
+
+Row = tuple[int, int, int, int]  # source, target, length in real numbers, kind
+
+
+class Gap(NamedTuple):
+    """An array that is no aligned run of memory; a dense buffer stands in for it."""
+
+    address: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    item: int  # bytes that are copied at a time
+    in_place: bool = False
+
+    @property
+    def elements(self) -> int:
+        """How many items there are."""
+        count = 1
+        for length in self.shape:
+            count *= length
+        return count
+
+
+class Gaps(NamedTuple):
+    """What is copied before and after the kernels, for one row."""
+
+    row: int
+    load: Gap | None
+    store: Gap | None
+
+
+class Copy(NamedTuple):
+    """A copy between an array with gaps and its buffer, by their places in the memory of the table."""
+
+    gap: Gap
+    description: int
+    buffer: int
+    is_store: bool
+
+
+class Table:
+    """A list in the form that the kernels read, for whatever memory it is going to lie in."""
+
+    def __init__(self, rows: tuple[Row, ...], gaps: list[Gaps] | None = None) -> None:
+        gaps = gaps or []
+        copied = [gap for _, *both in gaps for gap in both if gap is not None]
+        self.count = count = len(rows)
+        columns = np.zeros((COLUMNS, count + 1), np.int64)
+        columns[: KIND + 1, :count] = np.array(rows, np.int64).T
+        self.kinds = tuple(sorted({row[KIND] for row in rows} - {0}))
+        self.single = FLOAT64 not in self.kinds
+        self.in_place = all(target in (0, source) for source, target, _, _ in rows)
+        chunks = -(-columns[LENGTH] // CHUNK)
+        runs = np.where(chunks > 1, -(-chunks // CHUNK), 0)
+        np.cumsum(chunks[:count], out=columns[FIRST_CHUNK, 1:])
+        np.cumsum(runs[:count], out=columns[FIRST_RUN, 1:])
+        large = np.flatnonzero(runs > 1)
+        columns[LARGE, : large.size] = large
+        self.chunks, all_runs = int(columns[FIRST_CHUNK, -1]), int(columns[FIRST_RUN, -1])
+
+        width = 1 if self.single else 2
+        described = sum(2 * len(gap.shape) for gap in copied)
+        sizes = {
+            RUN_TICKETS: all_runs,
+            ARRAY_SUMS: width * _with_levels(count),
+            RUN_SUMS: width * all_runs,
+            CHUNK_SUMS: width * self.chunks,
+        }
+        end = description = HEADER + columns.size
+        end += described
+        self.words = np.zeros(end + sizes[RUN_TICKETS] + sizes[ARRAY_SUMS], np.int64)
+        self.words[HEADER : HEADER + columns.size] = columns.reshape(-1)
+        self.words[LARGE_COUNT] = large.size
+        for word, size in sizes.items():
+            self.words[word] = 8 * end
+            end += size
+
+        relative = list(sizes)
+        self.copies: list[Copy] = []
+        for row, *both in gaps:
+            buffer = 0
+            for column, gap in zip((SOURCE, TARGET), both, strict=True):
+                if gap is None:
+                    continue
+                self.words[description : description + 2 * len(gap.shape)] = gap.shape + gap.strides
+                if not buffer:
+                    end += end & 1  # 16 bytes
+                    buffer, end = 8 * end, end + (gap.elements * gap.item + 7) // 8
+                place = HEADER + column * (count + 1) + row
+                self.words[place] = buffer
+                relative.append(place)
+                self.copies.append(Copy(gap, 8 * description, buffer, column == TARGET))
+                description += 2 * len(gap.shape)
+        self._relative = np.array(relative)
+        self.size = end
+        self._rows = columns[: KIND + 1, :count]
+
+    def at(self, address: int) -> NDArray[np.int64]:
+        """Return the words for memory at an address."""
+        words = self.words.copy()
+        words[self._relative] += address
+        return words
+
+    @cached_property
+    def apart(self) -> bool:
+        """Whether no target shares memory with anything else, so far as that is easily seen."""
+        if self.copies:
+            return False
+        source, target, length, kind = self._rows[:, self._rows[LENGTH] > 0]
+        size = length * np.array(ITEM_SIZE)[kind]
+        elsewhere = source != target
+        begin = np.concatenate((target, source[elsewhere]))
+        order = np.argsort(begin, kind="stable")
+        end = np.concatenate((target + size, (source + size)[elsewhere]))[order]
+        return bool((begin[order][1:] >= end[:-1]).all())
+
+
+def _with_levels(count: int) -> int:
+    """Return how many sums there are, with those of 4096, of 4096 of these, and so on."""
+    sums = count
+    while count > 1:
+        count = -(-count // CHUNK)
+        sums += count
+    return sums
+
+
+@lru_cache(maxsize=16)
+def table_of(rows: tuple[Row, ...]) -> Table:
+    """Return the table of a list without gaps: the same one while its arrays lie where they lay."""
+    return Table(rows)
+
+
+def pack(rows: list[Row], gaps: list[Gaps]) -> Any:
+    """Return the table of a list."""
+    return Table(tuple(rows), gaps) if gaps else table_of(tuple(rows))

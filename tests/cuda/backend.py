@@ -1,0 +1,113 @@
+"""The public functions on CUDA arrays, for tests that were written for NumPy's: one body of tests for both.
+
+A test calls them with NumPy arrays; they go to the simulated device and back, and share their memory.
+"""
+
+from collections import Counter
+
+import arrays
+import numpy as np
+import simulator  # noqa: F401
+from on_device import DeviceArray, to_host
+
+import numclip
+from numclip import IndexedSlices
+
+MOST_CASES = 5  # of one test, evenly spread: the simulator takes some 5 ms for a launch
+
+for layouts in (arrays.LAYOUTS, arrays.WRITABLE_LAYOUTS):
+    # A device has one byte order.
+    layouts[:] = [layout for layout in layouts if "swapped" not in layout.__name__]
+
+
+class Passage:
+    """The way of arrays to the device and back: one that comes home is the one that went."""
+
+    def __init__(self):
+        self.there, self.back = {}, {}
+
+    def array(self, value):
+        if type(value) is not np.ndarray:
+            return value
+        if id(value) not in self.there:
+            self.there[id(value)] = DeviceArray(value)
+        return self.there[id(value)]
+
+    def entry(self, value):
+        if isinstance(value, IndexedSlices):
+            device = IndexedSlices(self.array(value.values), value.indices, value.dense_shape)
+        else:
+            device = self.array(value)
+        self.back[id(device)] = value, device
+        return device
+
+    def entries(self, value):
+        if not isinstance(value, numclip._check.Sequence) or isinstance(value, str | bytes):
+            return value
+        entries = [*map(self.entry, value)]
+        kind = type(value)
+        return getattr(kind, "_make", kind)(entries)
+
+    def arguments(self, t_list, out):
+        device = self.entries(t_list)
+        return device, device if out is t_list else self.entries(out)
+
+    def home(self, result):
+        return self.back[id(result)][0] if id(result) in self.back else to_host(result)
+
+
+def number(value):
+    array = to_host(value)
+    return array[()] if isinstance(array, np.ndarray) and array is not value else value
+
+
+def clip_by_global_norm(t_list, *arguments, out=None, **options):
+    passage = Passage()
+    device, targets = passage.arguments(t_list, out)
+    clipped, norm = numclip.clip_by_global_norm(device, *arguments, out=targets, **options)
+    return [*map(passage.home, clipped)], number(norm)
+
+
+def global_norm(t_list):
+    return number(numclip.global_norm(Passage().entries(t_list)))
+
+
+def clip_factor(t_list, *arguments, **options):
+    factor, norm = numclip.clip_factor(Passage().entries(t_list), *arguments, **options)
+    return float(number(factor)), number(norm)
+
+
+class Clipper(numclip.Clipper):
+    __slots__ = ()
+
+    def __init__(self, t_list, clip_norm, out=None):
+        passage = Passage()
+        device, targets = passage.arguments(t_list, out)
+        super().__init__(device, clip_norm, targets)
+        self.results = [*map(passage.home, self.results)]
+
+    def __call__(self, *arguments, **options):
+        return number(super().__call__(*arguments, **options))
+
+
+FUNCTIONS = {
+    function.__name__: function for function in (clip_by_global_norm, global_norm, clip_factor, Clipper)
+}
+
+
+def take_over(items):
+    """Let the tests of the CPU call these functions, and leave out those that are about the CPU alone."""
+    own = [item for item in items if "cuda" in item.path.parts]
+    shared = [item for item in items if item not in own and item.get_closest_marker("cpu") is None]
+    cases, seen = Counter(item.function for item in shared), Counter()
+    kept = []
+    for item in shared:
+        every = -(-cases[item.function] // MOST_CASES) | 1  # odd: each of two choices gets its turn
+        if seen[item.function] % every == 0:
+            kept.append(item)
+        seen[item.function] += 1
+        for module in (item.module, arrays):
+            for name, function in FUNCTIONS.items():
+                if hasattr(module, name):
+                    setattr(module, name, function)
+    items[:] = kept + own
