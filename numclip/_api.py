@@ -106,9 +106,10 @@ def clip_by_global_norm(
 
         list_clipped[i] = t_list[i] * clip_norm / max(global_norm, clip_norm)
 
-    Squares are formed and summed in float64, in an order that does not depend on the machine or the number
-    of threads. A norm that is at most `clip_norm` leaves every bit as it was; in place, nothing is written
-    then. If the norm is infinite or NaN because an element is, every result is NaN.
+    Squares are formed and summed in float64, with 64-bit elements in twice that precision, in an order that
+    does not depend on the machine or the number of threads. A norm that is at most `clip_norm` leaves every
+    bit as it was; in place, nothing is written then. If the norm is infinite or NaN because an element is,
+    every result is NaN.
 
     With CUDA arrays of CuPy, PyTorch or Numba, or others that have ``__cuda_array_interface__``, all is done
     on the device, and the host does not wait for it; the results have the same bits. A `clip_norm` on the

@@ -29,7 +29,7 @@ class Clipper:
     -----
     The clipper holds the addresses of the arrays. An array is therefore not resized while a clipper holds it:
     ``array.resize`` raises, also with ``refcheck=False``. Rebinding an entry of the list that was passed has
-    no effect on the clipper.
+    no effect on the clipper. It cannot be copied or pickled.
 
     Several threads may each call a clipper of their own. Two calls of one clipper at the same time clip the
     same arrays twice at once, as any two functions that write to one array do: take a lock around them.
@@ -68,6 +68,10 @@ class Clipper:
             self._clip = self._plan.step()
             self._guards = guards(self._plan.arrays())
         self.results: list[Any] = self._plan.results
+
+    def __reduce__(self) -> Any:
+        """Refuse to be copied or pickled: the copy would write to the arrays of this one."""
+        raise TypeError("a Clipper holds the addresses of its arrays, and cannot be copied: make a new one")
 
     def __call__(self, clip_norm: Any = None, use_norm: Any = None) -> Any:
         """Clip the arrays as they are now, and return the norm that they had.

@@ -12,7 +12,7 @@ from numba import carray, types
 from numba.extending import intrinsic
 from numba.typed import List
 
-from numclip._fpenv import enter, leave
+from numclip._fpenv import enter, held, leave
 from numclip._jit import helper
 from numclip._native import chunks_of, pointer
 from numclip._scaling import scale_segment
@@ -135,6 +135,7 @@ def scale_block(
     if start == stop:
         return
     environment = enter()
+    factor, step = held(factor), held(step)
     kept = factor == 1.0 and step == 1.0
     backwards = chunks <= BACKWARDS_CHUNKS
     i, end, move = _item_of(items, start), _item_of(items, stop - 1) + 1, 1

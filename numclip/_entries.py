@@ -60,7 +60,7 @@ def combine(sums: Any, errors: Any, wide: Any) -> tuple[float, float, float]:
     environment = enter()
     total, error = fold(sums.copy(), errors.copy(), 0, sums.size, wide)
     root, rest = root_of(total, error)
-    root, rest, unit = held(root), held(rest), held(rescue_unit(total))
+    root, rest, unit = held(root), held(rest), held(1.0 if wide is None else rescue_unit(total))
     leave(environment)
     return root, rest, unit
 
@@ -120,7 +120,7 @@ def _clip(
         gather(rows, sums, errors, wide, sums, errors, chunks)
         total, error = fold(sums, errors, chunks, chunks + len(rows), wide)
         rescue = rescue_unit(total)
-        if unit != 1.0 or rescue == 1.0:
+        if single or unit != 1.0 or rescue == 1.0:
             break
         unit = rescue
     root, rest = root_of(total, error)

@@ -23,6 +23,10 @@ if sysconfig.get_config_var("Py_GIL_DISABLED"):
     # The native walk over a list relies on the lock, and so do the borrowed references in it.
     raise RuntimeError("numclip needs a Python with the global interpreter lock, not a free-threaded one")
 
+if sys.byteorder != "little" or sys.maxsize < 2**32:
+    # The native walk reads fields of 64 bits, and the first bytes of a number are its last bits.
+    raise RuntimeError("numclip needs a processor of 64 bits that stores the lowest byte first")
+
 # No fast-math flag anywhere: the order of every sum is part of the contract. No array expressions that would
 # profit from rewriting; and a helper is called by compiled code alone, so it needs no wrappers: without these
 # two, the first call in a process with an empty disk cache takes 3.7 s instead of 4.7.

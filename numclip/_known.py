@@ -24,16 +24,16 @@ def _row(dtype: np.dtype[Any]) -> tuple[int, int, int]:
 
 def _scalar_function() -> int:
     """Return the address of `PyArray_Scalar`, which has place 60 in the table of NumPy's C interface."""
-    get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_char_p)
+    prototype = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
+    get_pointer = prototype(("PyCapsule_GetPointer", ctypes.pythonapi))
     table = get_pointer(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
     return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_size_t))[60])
 
 
 # What compiled code has to know of this process, at an address that stays the same: the addresses of None, of
 # the array type and of a function; then those of the dtypes, by which the native walk recognises arrays, with
-# that of kind k in row k. NumPy keeps one object for each of its own dtypes; that of ml_dtypes joins when its
-# first array comes by.
+# float32 and float64 in the rows of their kinds. NumPy keeps one object for each of its own dtypes; that of
+# ml_dtypes joins when its first array comes by.
 ROWS, COLUMNS = 1 + len(KINDS), 3
 _table = np.zeros((ROWS, COLUMNS), np.int64)
 _own = [np.dtype(name) for name in KINDS if name != "bfloat16"]

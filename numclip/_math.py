@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-# A sum of squares below this may have lost squares to underflow; above float64 it has overflowed. The sum
-# is then taken again over elements multiplied by a power of two, which is exact. The two units leave room on
+# A sum of float64 squares below this may have lost some to underflow; above float64 it has overflowed. It is
+# then taken again over elements multiplied by a power of two, which is exact. The two units leave room on
 # both sides: 2**600 brings 2**-1074 up to 2**-474, and 2**-600 brings 2**1024 down to 2**424.
 SMALLEST_SUM = 1e-290
 UP, DOWN = 2.0**600, 2.0**-600
@@ -75,9 +75,11 @@ def scale_factor(
     residual = (residual - low * divisor_high) - low * divisor_low
     quotient += (residual / quotient - math.ldexp(rest, -exponent)) * quotient / divisor
     _, unit_exponent = math.frexp(unit)
-    factor = math.ldexp(quotient, clip_exponent - exponent + unit_exponent - 1)
+    power = clip_exponent - exponent + unit_exponent - 1
+    factor = math.ldexp(quotient, power)
     if factor < SMALLEST_NORMAL:
-        # The power of two of the norm goes into the step. Eight times that: what the product with it loses to
-        # underflow is then less than a quarter of the last place of the result.
-        return math.ldexp(quotient, clip_exponent - 3), math.ldexp(unit, 3 - exponent)
+        # The power of two goes into the step, and four times that, so that the factor is less than 1/2: what
+        # the product with the step loses to underflow is less than a quarter of the result's last place.
+        shift = max(power + 2, -1074)
+        return math.ldexp(quotient, power - shift), math.ldexp(1.0, shift)
     return factor, 1.0

@@ -28,9 +28,7 @@ from numclip._simd import (
     zeros,
 )
 from numclip._simd_memory import load, load_part
-from numclip._table import CHUNK
-
-LANES = 4 * WIDTH
+from numclip._table import CHUNK, LANES
 
 
 @helper
@@ -41,12 +39,6 @@ def _add_term(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> A
 @helper
 def _add_square(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> Any:
     return add_square(lanes, value, values)
-
-
-@helper
-def _add_scaled_square(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> Any:
-    # The sums are float64: what may underflow is not exact, whatever the elements are.
-    return add(lanes, square(times(value, unit)))
 
 
 @helper
@@ -139,7 +131,6 @@ def _make_fold(name: str, sum_of_sums: Any) -> Any:
 # Each takes `values`, what is known of their errors, and the range to sum, and returns (sum, error). Those
 # that look at no errors are given the values in their place, and return 0 for the error.
 _sum_of_squares = _sum32("_sum_of_squares", zeros, _add_square, add, _halve)
-_sum_of_scaled_squares = _sum32("_sum_of_scaled_squares", zeros, _add_scaled_square, add, _halve)
 _sum_of_sums = _sum32("_sum_of_sums", zeros, _add_term, add, _halve)
 
 
@@ -157,12 +148,11 @@ _fold, _fold_pairs = _make_fold("_fold_sums", _sum_of_sums), _make_fold("_fold_p
 def sum_of_squares(values: Any, start: int, stop: int, unit: float, wide: Any) -> tuple[float, float]:
     """Return the sum of the squares of a chunk, of elements multiplied by `unit`, and its error.
 
-    `wide` is None, by which the compiler knows it, for a list without 64-bit elements; then the error is 0.
+    `wide` is None, by which the compiler knows it, for a list without 64-bit elements: the error is 0, and so
+    is the need for another unit than 1.
     """
     if wide is None:
-        if unit == 1.0:
-            return _sum_of_squares(values, values, start, stop, unit)
-        return _sum_of_scaled_squares(values, values, start, stop, unit)
+        return _sum_of_squares(values, values, start, stop, unit)
     if unit == 1.0:
         return _sum_of_square_pairs(values, values, start, stop, unit)
     return _sum_of_scaled_square_pairs(values, values, start, stop, unit)

@@ -6,8 +6,8 @@
 SOURCE, TARGET, LENGTH, KIND, FIRST_CHUNK = range(5)
 COLUMNS = 5
 
-# The elements of a chunk, and the number of chunks of so many elements.
-CHUNK = 4096
+# The order of the sum: an array is cut into chunks of so many elements, a chunk has so many lanes.
+CHUNK, LANES = 4096, 32
 
 
 def chunks_of(length: int) -> int:

@@ -193,7 +193,7 @@ def ordered_sum(t_list, scale=1.0):
 
 
 def ordered_root(t_list):
-    """Return (root, unit): the root, to 200 bits, of the sum of the elements times unit, squared.
+    """Return (root, unit): the root, to two float64, of the sum of the elements times unit, squared.
 
     The norm is root / unit. Only where float64 squares overflow or underflow is the unit not 1. A root that
     is not finite is a float.
@@ -203,9 +203,14 @@ def ordered_root(t_list):
         if norm_dtype(t_list) is np.float64 and not 1e-290 <= total < math.inf:
             unit = 2.0**600 if total < 1e-290 else 2.0**-600
             total, error = ordered_sum(t_list, unit)
-    if not math.isfinite(total):
+    if total == 0 or not math.isfinite(total):
         return float(total), unit
-    return exact_root(Fraction(total) + Fraction(error)), unit
+    exponent = math.frexp(total)[1]
+    scale = Fraction(2) ** (exponent + exponent % 2)
+    square = float(Fraction(total) / scale)
+    root = math.sqrt(square)
+    rest = (float(Fraction(square) - Fraction(root) ** 2) + float(Fraction(error) / scale)) / (2 * root)
+    return (Fraction(root) + Fraction(rest)) * Fraction(2) ** ((exponent + exponent % 2) // 2), unit
 
 
 def quotient(root, unit):

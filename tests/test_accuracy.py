@@ -181,6 +181,23 @@ def test_a_norm_beyond_float64_is_infinite_and_still_clips():
         assert largest_error(result, exact, np.float64) <= 1.5
 
 
+@pytest.mark.parametrize("clip_norm", [5e-324, 1.5e-323, 1e-320, 1e-310])
+@pytest.mark.parametrize("use_norm", [1e-309, 1.0, 1e300])
+def test_a_subnormal_threshold_loses_no_bits(use_norm, clip_norm):
+    t_list = [np.array([use_norm, -use_norm / 3, 1.7e308, -1e200])]
+    clipped, _ = clip_by_global_norm(t_list, clip_norm, use_norm)
+    assert largest_error(clipped[0], exact_clipped(t_list, clip_norm, use_norm)[0], np.float64) <= 1.5
+
+
+@pytest.mark.parametrize("clip_norm", [4000 / 3, 33.3, 1e-5, 1e300])
+def test_small_elements_beside_a_norm_beyond_float64(clip_norm):
+    huge = np.broadcast_to(1.7e308, (1_000_000,))
+    t_list = [huge, np.array([0.7, -1e5, 3e-300, 1e300])]
+    clipped, _ = clip_by_global_norm(t_list, clip_norm)
+    exact = [Fraction(x) * Fraction(clip_norm) / exact_norm(t_list) for x in t_list[1].tolist()]
+    assert largest_error(clipped[1], exact, np.float64) <= 1.5
+
+
 @pytest.mark.parametrize("value", [1e200, 1e-200, 5e-324, 1.5e308])
 def test_float64_lists_of_any_magnitude_are_clipped(value):
     t_list = [np.array([value, -value / 2])]

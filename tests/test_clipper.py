@@ -1,4 +1,6 @@
+import copy
 import gc
+import pickle
 import re
 import weakref
 
@@ -115,3 +117,12 @@ def test_errors_name_what_is_wrong():
         Clipper([read_only], 1.0)
     with pytest.raises(ValueError, match="clip_norm should not be NaN"):
         Clipper(grads(), 1.0)(clip_norm=float("nan"))
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_clipper_cannot_be_copied(duplicate):
+    """A copy would hold the addresses of arrays that it does not hold."""
+    clipper = Clipper([np.array([3.0, 4.0])], 1.0)
+    with pytest.raises(TypeError, match="cannot be copied"):
+        duplicate(clipper)
+    assert clipper() == 5.0
