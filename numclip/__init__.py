@@ -7,11 +7,11 @@ Threads, forks, caches
 ----------------------
 What holds in every program, whatever else it does:
 
-**Threads of numclip.** Lists of more than 4 million elements are shared among threads, where the package
-``tbb`` is installed and Numba runs on it; all other calls use the thread of the caller alone. GNU OpenMP and
-Numba's workqueue are never started: the one ends a process that forks, the other a process in which two
-threads meet. The bits of the results depend on none of this. `set_num_threads` sets a limit, and Numba's own
-setting is not exceeded and not changed.
+**Threads of numclip.** Lists of more than 4 million elements are shared among as many threads as there are
+idle cores, beyond 64 million as there are cores, where the package ``tbb`` is installed and Numba runs on it;
+all other calls use the thread of the caller alone. GNU OpenMP and Numba's workqueue are never started: the
+one ends a process that forks, the other a process in which two threads meet. The bits of the results depend
+on none of this. `set_num_threads` sets a limit, and Numba's own setting is not exceeded and not changed.
 
 **Threads of the caller.** Every function may be called from several threads at once, also for the first time,
 while it is compiled. Lists of more than 65,536 elements let other threads run meanwhile. Two calls that write

@@ -1,5 +1,6 @@
 """A list, checked and packed, and run: at once, or again and again."""
 
+from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any
 
@@ -139,11 +140,12 @@ class Plan:
     def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[Any, float]:
         """Run what is not one kind on one thread: a sum and a scaling for each kind."""
         blocks = _threads.blocks(self._total)
-        root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
-        single = self._single and use_norm is None
-        norm, factor, step, whole = _kernels.decide()(root, rest, unit, clip_norm, single)
-        for kind, dtype, _ in self._each_kind():
-            _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
+        with _threads.noting_workers() if blocks > 1 else nullcontext():
+            root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
+            single = self._single and use_norm is None
+            norm, factor, step, whole = _kernels.decide()(root, rest, unit, clip_norm, single)
+            for kind, dtype, _ in self._each_kind():
+                _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
         if use_norm is not None:
             return use_norm, whole
         return (as_float32 if self._single else np.float64)(norm), whole

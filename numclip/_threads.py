@@ -1,23 +1,26 @@
 """How many threads a call uses: decided for each call, by what pays right after a matrix product.
 
-Measured on two cores, a sum of squares and a scaling in place, 50 % / 90 % in microseconds, the call coming
-straight after a 600 x 600 matrix product, whose BLAS threads still spin:
+A product leaves the threads of the BLAS spinning on all cores, OpenBLAS's for more than 50 ms. Measured on
+two cores, a sum of squares and a scaling in place by one thread and by two under TBB, medians in
+microseconds; "after" stands for straight after a 600 x 600 matrix product:
 
-=========  =============  ===============  ================
-elements   one thread     two under TBB    two under OpenMP
-=========  =============  ===============  ================
-65 k       86 / 95        161 / 181        19983 / 20144
-1 M        410 / 419      504 / 552        22251 / 27739
-4 M        1404 / 1530    1477 / 1553      32654 / 36023
-64 M       30419 / 33473  24562 / 25152    57989 / 65350
-=========  =============  ===============  ================
+==========  ======  ============  =============  ==============
+elements    alone   alone, two    after          after, two
+==========  ======  ============  =============  ==============
+1 M         84      88            92             96
+4 M         387     347           502            1394
+8 M         1432    1458          1510           2629
+16 M        3684    2091          3346           3435
+25 M        6034    3198          5507           7155
+64 M        15076   7833          14645          14895
+==========  ======  ============  =============  ==============
 
-The column of OpenMP is from another run, on a busier machine. At 4 million elements two threads break even
-after a product, and alone take half the time (576 against 1128). So one thread up to 4 million elements, then
-as many as have a megabyte each, under TBB alone (the package ``tbb``, found in a virtual environment too).
-GNU OpenMP, which a plain installation of Numba uses, stalls for milliseconds, and ends a process that forks
-and then uses it; Numba's workqueue ends a process in which two threads meet. Neither is started by numclip.
-The results have the same bits whatever is decided here.
+So one thread up to 4 million elements; up to 64 million as many as have a megabyte each and a core that no
+other thread of this process runs on, which Linux takes 15 us to tell; beyond that as many as there are cores.
+Under TBB alone (the package ``tbb``, found in a virtual environment too): GNU OpenMP, which a plain
+installation of Numba uses, stalls a call after a product for 20 ms whatever its size, and ends a process that
+forks and then uses it; Numba's workqueue ends a process in which two threads meet. Neither is started by
+numclip. The results have the same bits whatever is decided here.
 """
 
 import ctypes
@@ -28,17 +31,19 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 SERIAL_ELEMENTS = 4_000_000
+CONTESTED_ELEMENTS = 64_000_000
 ELEMENTS_PER_THREAD = 1 << 18
 
 _limit: int | None = None
 _forked = False
+_workers: set[str] = set()
 
 # Held while Numba is loaded.
 loading = threading.RLock()
@@ -182,19 +187,56 @@ def blocks(elements: int) -> int:
     """Return the number of threads, each with a block of its own, for a list of this many elements."""
     if elements <= SERIAL_ELEMENTS or elements <= serial_elements():
         return 1
-    cores = min(available_cores(), elements // ELEMENTS_PER_THREAD)
+    cores = available_cores()
+    if elements < CONTESTED_ELEMENTS:
+        cores -= _running_threads(cores)
+    cores = min(cores, elements // ELEMENTS_PER_THREAD)
     if _limit is not None:
         cores = min(cores, _limit)
-    return cores if cores <= 1 else min(cores, _numba_threads())
+    return 1 if cores <= 1 else min(cores, _numba_threads())
+
+
+def _thread_ids() -> set[str]:
+    try:
+        return set(os.listdir("/proc/self/task"))  # noqa: PTH208 a third of the time of pathlib's
+    except OSError:  # another system than Linux
+        return set()
+
+
+def _running_threads(unknown: int) -> int:
+    """Return how many threads of others run in this process just now, or `unknown` if nothing tells.
+
+    Those that TBB has started for numclip spin for a while too, but are there for the next call.
+    """
+    others, running = _thread_ids(), 0
+    if not others:
+        return unknown
+    for thread in others - _workers - {str(threading.get_native_id())}:
+        with suppress(OSError):  # it has ended meanwhile
+            state = os.open(f"/proc/self/task/{thread}/stat", os.O_RDONLY)
+            try:
+                running += os.read(state, 1024).rpartition(b") ")[2].startswith(b"R")
+            finally:
+                os.close(state)
+    return running
+
+
+@contextmanager
+def noting_workers() -> Iterator[None]:
+    """Take the threads that appear meanwhile for those that TBB has started for numclip."""
+    before = _thread_ids()
+    yield
+    _workers.update(_thread_ids() - before)
 
 
 def _numba_threads() -> int:
     """Return how many threads Numba may use, after starting them."""
     import numba
 
-    starts = not _is_running()
-    threads = int(numba.get_num_threads())
-    if starts:
+    if _is_running():
+        return int(numba.get_num_threads())
+    with noting_workers():
+        threads = int(numba.get_num_threads())
         # Numba starts TBB with an empty task. A process that forks before that has run waits for it when it
         # ends, for ever: on one core always.
         pool = importlib.import_module("numba.np.ufunc.tbbpool")

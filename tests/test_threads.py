@@ -14,6 +14,7 @@ import pytest
 from processes import run_python
 
 import numclip
+from numclip import _threads
 
 SCRIPT = Path(__file__).parent / "threading_calls.py"
 LAYERS = ["tbb", "omp", "workqueue"]
@@ -43,6 +44,7 @@ FIRST_CALLS = """
 import sys, threading
 import numpy as np
 import numclip
+from numclip import _threads
 sys.setswitchinterval(1e-5)
 barrier, failures = threading.Barrier(8), []
 
@@ -153,3 +155,53 @@ def test_plain_numba_ends_the_process():
     run = run_python("-c", code, check=False, **settings)
     assert run.returncode != 0
     assert "Concurrent access has been detected" in run.stdout + run.stderr
+
+
+# --- how many threads a call uses ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("elements", "running", "expected"),
+    [
+        (4_000_000, 0, 1),
+        (4_000_001, 0, 8),
+        (4_000_001, 5, 3),
+        (5_000_000, 7, 1),
+        (63_999_999, 9, 1),
+        (64_000_000, 9, 8),
+    ],
+)
+def test_a_list_is_shared_among_idle_cores(monkeypatch, elements, running, expected):
+    monkeypatch.setattr(_threads, "_runs_tbb", lambda: True)
+    monkeypatch.setattr(_threads, "_numba_threads", lambda: 16)
+    monkeypatch.setattr(_threads, "available_cores", lambda: 8)
+    monkeypatch.setattr(_threads, "_running_threads", lambda unknown: running)
+    assert _threads.blocks(elements) == expected
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
+def test_a_thread_that_computes_is_seen_to_run():
+    stop = threading.Event()
+
+    def spin():
+        while not stop.is_set():
+            np.ones(1_000_000).sort()
+
+    thread = threading.Thread(target=spin)
+    thread.start()
+    try:
+        assert any(_threads._running_threads(0) > 0 for _ in range(10_000))
+        with _threads.noting_workers():
+            late = threading.Thread(target=stop.wait)
+            late.start()
+        assert str(late.native_id) in _threads._workers
+    finally:
+        stop.set()
+        thread.join()
+        late.join()
+        _threads._workers.discard(str(late.native_id))
+
+
+def test_where_the_system_does_not_tell_all_cores_count_as_busy(monkeypatch):
+    monkeypatch.setattr(_threads, "_thread_ids", set)
+    assert _threads._running_threads(5) == 5
