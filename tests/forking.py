@@ -12,12 +12,14 @@ import numpy as np
 import numclip
 from numclip import _threads
 
-# So that lists of some 10,000 elements are shared among threads under TBB, on one core too.
-_threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 5000, 1000
-_threads.available_cores = lambda: 2
-warnings.simplefilter(
-    "ignore", DeprecationWarning
-)  # from Python 3.12 on, for forks in a process with threads
+
+def share_small_lists():
+    """Let lists of some 10,000 elements be shared among threads under TBB, on one core too."""
+    _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 5000, 1000
+    _threads.CONTESTED_ELEMENTS = 0
+    _threads.available_cores = lambda: 2
+    # From Python 3.12 on, for forks in a process with threads.
+    warnings.simplefilter("ignore", DeprecationWarning)
 
 
 @numba.njit(parallel=True)
@@ -104,6 +106,7 @@ def while_others_clip(expected):
 
 if __name__ == "__main__":
     how, repeats, starts_pool = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    share_small_lists()
     _threads.layer()  # finds TBB in a virtual environment
     if starts_pool == "other library":
         assert other_library(np.ones(1000)) == 1000.0

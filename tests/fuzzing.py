@@ -173,6 +173,7 @@ def main(first, count):
     if os.environ.get("FUZZ_THREADS"):
         # So that lists of some hundred elements are shared among threads under TBB, on one core too.
         _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 50, 10
+        _threads.CONTESTED_ELEMENTS = 0
         _threads.available_cores = lambda: 3
         assert _threads.layer() == "tbb"
     small, large = Memory(4), Memory(256)

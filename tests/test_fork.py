@@ -84,9 +84,10 @@ ON_ONE_CORE = """
 import os, sys, threading
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import numba, numpy as np
-from forking import arrays, other_library
+from forking import arrays, other_library, share_small_lists
 import numclip
 from numclip import _threads
+share_small_lists()
 _threads.layer()  # finds TBB in a virtual environment
 start = {"numclip": lambda: numclip.global_norm(arrays()), "Numba": lambda: other_library(np.ones(1000))}
 thread = threading.Thread(target=start[sys.argv[1]])

@@ -77,6 +77,7 @@ if __name__ == "__main__":
     warnings.simplefilter("error")
     # So that lists of some 10,000 elements are shared among threads under TBB, on one core too.
     _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 5000, 1000
+    _threads.CONTESTED_ELEMENTS = 0
     _threads.available_cores = lambda: 2
     _threads.layer()  # finds TBB in a virtual environment
     failures = run(int(sys.argv[1]), others=sys.argv[2] == "with others")
