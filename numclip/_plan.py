@@ -14,7 +14,7 @@ from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
 from numclip._scalars import as_float32
-from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
+from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE, SOURCE, TARGET
 
 Array = NDArray[Any]
 
@@ -144,11 +144,19 @@ class Plan:
             root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
             single = self._single and use_norm is None
             norm, factor, step, whole = _kernels.decide()(root, rest, unit, clip_norm, single)
-            for kind, dtype, _ in self._each_kind():
-                _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
+            # Where nothing is to be written, threads are not asked to find that out: after a product they
+            # may have to wait for a core.
+            if factor != 1.0 or step != 1.0 or self._has_copies():
+                for kind, dtype, _ in self._each_kind():
+                    _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
         if use_norm is not None:
             return use_norm, whole
         return (as_float32 if self._single else np.float64)(norm), whole
+
+    def _has_copies(self) -> bool:
+        """Tell whether results go anywhere but to where they come from."""
+        sources, targets = self._rows[:, SOURCE], self._rows[:, TARGET]
+        return bool(((targets != sources) & (targets != 0)).any())
 
     def _root(self, blocks: int) -> tuple[float, float, float]:
         """Return (root, rest, unit): the norm is (root + rest) / unit."""

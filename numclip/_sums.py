@@ -27,7 +27,7 @@ from numclip._simd import (
     times,
     zeros,
 )
-from numclip._simd_memory import load, load_part
+from numclip._simd_memory import fetch_ahead, load, load_part
 from numclip._table import CHUNK, LANES
 
 
@@ -94,6 +94,7 @@ def _sum32(name: str, empty: Any, accumulate: Any, join: Any, halve: Any) -> Any
         whole = stop - (stop - start) % LANES
         for i in range(start, whole, LANES):
             j, k, m = i + WIDTH, i + 2 * WIDTH, i + 3 * WIDTH
+            fetch_ahead(values, i)
             a = accumulate(a, load(values, i), load(errors, i), unit, values)
             b = accumulate(b, load(values, j), load(errors, j), unit, values)
             c = accumulate(c, load(values, k), load(errors, k), unit, values)

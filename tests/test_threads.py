@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from processes import run_python
+from sharing import share_every_list
 
 import numclip
-from numclip import _threads
+from numclip import _kernels, _threads
 
 SCRIPT = Path(__file__).parent / "threading_calls.py"
 LAYERS = ["tbb", "omp", "workqueue"]
@@ -44,7 +45,7 @@ FIRST_CALLS = """
 import sys, threading
 import numpy as np
 import numclip
-from numclip import _threads
+from numclip import _kernels, _threads
 sys.setswitchinterval(1e-5)
 barrier, failures = threading.Barrier(8), []
 
@@ -205,3 +206,20 @@ def test_a_thread_that_computes_is_seen_to_run():
 def test_where_the_system_does_not_tell_all_cores_count_as_busy(monkeypatch):
     monkeypatch.setattr(_threads, "_thread_ids", set)
     assert _threads._running_threads(5) == 5
+
+
+def test_no_thread_is_asked_to_write_where_nothing_is_clipped(monkeypatch):
+    share_every_list(2, monkeypatch.setattr)
+    scale_all, calls = _kernels.scale_all, []
+    monkeypatch.setattr(_kernels, "scale_all", lambda *kind: calls.append(kind) or scale_all(*kind))
+    grads = [np.full(5000, 2.0, np.float32), None, np.ones(3)]
+    numclip.global_norm(grads)
+    numclip.clip_by_global_norm(grads, 1e6, out=grads)
+    assert calls == []
+
+    fresh, norm = numclip.clip_by_global_norm(grads, 1e6)
+    assert len(calls) == 2
+    np.testing.assert_array_equal(fresh[0], grads[0])
+    numclip.clip_by_global_norm(grads, norm / 2, out=grads)
+    assert len(calls) == 4
+    assert (grads[0] == 1.0).all()
