@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from numclip import _threads
+from numclip import _cores, _threads
 
 OPTIONAL = ("tbb", "ml_dtypes", "scipy", "optree", "numba-cuda", "cupy", "torch")
 VARIABLES = ("NUMBA_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NUMCLIP_", "PYTHONHOME")
@@ -43,7 +43,7 @@ def _rows() -> Iterator[tuple[str, str]]:
     yield "platform", platform.platform()
     yield "processor", _processor()
     limit = "none" if _threads._limit is None else _threads._limit
-    yield "cores", f"{_threads.available_cores()} available of {os.cpu_count()}; set_num_threads: {limit}"
+    yield "cores", f"{_cores.available_cores()} available of {os.cpu_count()}; set_num_threads: {limit}"
     yield "threads", f"{_threads_and_why()}; Numba may use {numba.config.NUMBA_NUM_THREADS}"
     yield "cache", _cache()
     yield "compiler", "off: NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else "on"
@@ -96,7 +96,7 @@ def _threads_and_why() -> str:
     if _threads._limit == 1:
         return "one: set_num_threads(1)"
     several = f"several beyond {_threads.SERIAL_ELEMENTS:,} elements"
-    if _threads.available_cores() == 1:
+    if _cores.available_cores() == 1:
         several = "one, as there is one core"
     if running == "tbb":
         return f"{several}: TBB is running"

@@ -14,7 +14,7 @@ from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
 from numclip._scalars import as_float32
-from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE, SOURCE, TARGET
+from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
 
 Array = NDArray[Any]
 
@@ -47,6 +47,7 @@ class Plan:
     """
 
     __slots__ = (
+        "_all_in_place",
         "_clip",
         "_guards",
         "_kinds",
@@ -72,6 +73,7 @@ class Plan:
         if done < len(sources):
             self._prepare(done, mode)
         self._single = not self._kinds & 1 << FLOAT64
+        self._all_in_place = targets is sources and not self._stores
         self._clip = self._clip_at_once()
 
     def _pack(self, start: int, mode: int) -> int:
@@ -146,17 +148,12 @@ class Plan:
             norm, factor, step, whole = _kernels.decide()(root, rest, unit, clip_norm, single)
             # Where nothing is to be written, threads are not asked to find that out: after a product they
             # may have to wait for a core.
-            if factor != 1.0 or step != 1.0 or self._has_copies():
+            if factor != 1.0 or step != 1.0 or not self._all_in_place:
                 for kind, dtype, _ in self._each_kind():
                     _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
         if use_norm is not None:
             return use_norm, whole
         return (as_float32 if self._single else np.float64)(norm), whole
-
-    def _has_copies(self) -> bool:
-        """Tell whether results go anywhere but to where they come from."""
-        sources, targets = self._rows[:, SOURCE], self._rows[:, TARGET]
-        return bool(((targets != sources) & (targets != 0)).any())
 
     def _root(self, blocks: int) -> tuple[float, float, float]:
         """Return (root, rest, unit): the norm is (root + rest) / unit."""

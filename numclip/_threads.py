@@ -33,9 +33,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from numclip import _cores
 
 SERIAL_ELEMENTS = 4_000_000
 CONTESTED_ELEMENTS = 64_000_000
@@ -118,16 +119,6 @@ def set_num_threads(threads: int | None) -> None:
     _limit = threads
 
 
-def available_cores() -> int:
-    """Return the cores that this process may use, by its affinity and its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(cores, int(quota) // int(period)))
-    except (OSError, ValueError):  # no control group, or one without a quota
-        return cores
-
-
 def _load_tbb() -> None:
     """Load TBB from where pip puts it, outside the search path of a virtual environment's interpreter."""
     from importlib import metadata
@@ -173,7 +164,7 @@ def _runs_tbb() -> bool:
 
 def may_start() -> bool:
     """Tell whether any list is large enough for a second thread, as things are."""
-    return serial_elements() < sys.maxsize and available_cores() > 1
+    return serial_elements() < sys.maxsize and _cores.available_cores() > 1
 
 
 def serial_elements() -> int:
@@ -187,7 +178,7 @@ def blocks(elements: int) -> int:
     """Return the number of threads, each with a block of its own, for a list of this many elements."""
     if elements <= SERIAL_ELEMENTS or elements <= serial_elements():
         return 1
-    cores = available_cores()
+    cores = _cores.available_cores()
     if elements < CONTESTED_ELEMENTS:
         cores -= _running_threads(cores)
     cores = min(cores, elements // ELEMENTS_PER_THREAD)

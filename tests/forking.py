@@ -10,14 +10,14 @@ import numba
 import numpy as np
 
 import numclip
-from numclip import _threads
+from numclip import _cores, _threads
 
 
 def share_small_lists():
     """Let lists of some 10,000 elements be shared among threads under TBB, on one core too."""
     _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 5000, 1000
     _threads.CONTESTED_ELEMENTS = 0
-    _threads.available_cores = lambda: 2
+    _cores.available_cores = lambda: 2
     # From Python 3.12 on, for forks in a process with threads.
     warnings.simplefilter("ignore", DeprecationWarning)
 

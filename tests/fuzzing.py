@@ -25,7 +25,7 @@ from fuzz_outcomes import byte_addresses, expectation, same_numbers, should_be_t
 from hostile import liar
 from oracle import ordered_root
 
-from numclip import Clipper, IndexedSlices, _threads, clip_by_global_norm, clip_factor, global_norm
+from numclip import Clipper, IndexedSlices, _cores, _threads, clip_by_global_norm, clip_factor, global_norm
 
 CLIP_NORMS = [0.0, 1e-9, 0.01, 0.37, 1 - 1e-7, 1.0, 1 + 1e-7, 1.5]
 WRONG = [-1.0, float("nan"), "1", None, 1j, True, np.ones(2), liar(__float__=lambda self: 1.0)]
@@ -174,7 +174,7 @@ def main(first, count):
         # So that lists of some hundred elements are shared among threads under TBB, on one core too.
         _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 50, 10
         _threads.CONTESTED_ELEMENTS = 0
-        _threads.available_cores = lambda: 3
+        _cores.available_cores = lambda: 3
         assert _threads.layer() == "tbb"
     small, large = Memory(4), Memory(256)
     outcomes = Counter()

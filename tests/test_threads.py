@@ -15,7 +15,7 @@ from processes import run_python
 from sharing import share_every_list
 
 import numclip
-from numclip import _kernels, _threads
+from numclip import _cores, _kernels, _threads
 
 SCRIPT = Path(__file__).parent / "threading_calls.py"
 LAYERS = ["tbb", "omp", "workqueue"]
@@ -175,7 +175,7 @@ def test_plain_numba_ends_the_process():
 def test_a_list_is_shared_among_idle_cores(monkeypatch, elements, running, expected):
     monkeypatch.setattr(_threads, "_runs_tbb", lambda: True)
     monkeypatch.setattr(_threads, "_numba_threads", lambda: 16)
-    monkeypatch.setattr(_threads, "available_cores", lambda: 8)
+    monkeypatch.setattr(_cores, "available_cores", lambda: 8)
     monkeypatch.setattr(_threads, "_running_threads", lambda unknown: running)
     assert _threads.blocks(elements) == expected
 

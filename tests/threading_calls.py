@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 import numclip
-from numclip import _threads
+from numclip import _cores, _threads
 
 THREADS = 8
 
@@ -78,7 +78,7 @@ if __name__ == "__main__":
     # So that lists of some 10,000 elements are shared among threads under TBB, on one core too.
     _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 5000, 1000
     _threads.CONTESTED_ELEMENTS = 0
-    _threads.available_cores = lambda: 2
+    _cores.available_cores = lambda: 2
     _threads.layer()  # finds TBB in a virtual environment
     failures = run(int(sys.argv[1]), others=sys.argv[2] == "with others")
     assert not failures, failures[:5]
