@@ -203,6 +203,39 @@ def test_a_thread_that_computes_is_seen_to_run():
         _threads._workers.discard(str(late.native_id))
 
 
+@pytest.mark.parametrize("few", [0, 1000], ids=["many threads", "few threads"])
+def test_threads_that_sleep_do_not_count(monkeypatch, few):
+    stop = threading.Event()
+    sleepers = [threading.Thread(target=stop.wait) for _ in range(8)]
+    for sleeper in sleepers:
+        sleeper.start()
+    monkeypatch.setattr(_threads, "FEW_THREADS", few)
+    try:
+        assert any(_threads._running_threads(9) == 0 for _ in range(10_000))
+        monkeypatch.setattr(_threads, "_runs_alone", lambda: True)
+        monkeypatch.setattr(_threads, "_read", lambda path: b"1 (python) R")
+        assert _threads._running_threads(9) == 0 if few == 0 else _threads._running_threads(9) >= 8
+    finally:
+        stop.set()
+        for sleeper in sleepers:
+            sleeper.join()
+
+
+@pytest.mark.parametrize(
+    ("text", "alone"),
+    [
+        (b"0.1 0.2 0.3 1/99 7\n", True),
+        (b"0.1 0.2 0.3 2/99 7\n", False),
+        (b"0.1 0.2 0.3 12/99 7\n", False),
+        (b"0.00 0.00 0.00 0/0 0\n", False),  # a sandbox that does not tell
+        (b"", False),
+    ],
+)
+def test_a_thread_that_runs_alone(monkeypatch, text, alone):
+    monkeypatch.setattr(_threads, "_read", lambda path: text)
+    assert _threads._runs_alone() is alone
+
+
 def test_where_the_system_does_not_tell_all_cores_count_as_busy(monkeypatch):
     monkeypatch.setattr(_threads, "_thread_ids", set)
     assert _threads._running_threads(5) == 5
