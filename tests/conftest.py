@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-# The CUDA simulator is chosen before Numba is imported, so its tests run in a process of their own.
-SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-collect_ignore = [] if SIMULATED else ["cuda"]
+# The CUDA simulator is chosen before Numba is imported, so its tests run in a process of their own. So do the
+# compiled kernels.
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or "PTX_CAPABILITY" in os.environ
+collect_ignore = ["ptx"] if SIMULATED else ["cuda", "ptx"]
 
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("long", max_examples=10_000, deadline=None)

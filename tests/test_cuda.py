@@ -1,36 +1,15 @@
-import os
-import re
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
+from device_tests import run_device_tests
 from processes import run_python
-
-TESTS = Path(__file__).parent
-# What holds for arrays of either kind; these tests run on both.
-SHARED = [
-    *("accuracy", "aliases", "clip_factor", "clip_norm", "clipper", "containers", "entries", "misfits"),
-    *("nonfinite", "output", "use_norm"),
-]
 
 
 def test_the_tests_on_the_simulator(capsys):
-    """Numba is told of its simulator before it is imported: so they run in a process of their own."""
+    """Numba is told of its simulator before it is imported."""
     pytest.importorskip("numba_cuda")
     pytest.importorskip("greenlet")
-    shared = [TESTS / f"test_{name}.py" for name in SHARED]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS / "cuda", *shared],
-        env=os.environ | {"NUMBA_ENABLE_CUDASIM": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    summary = re.search(r"\d+ passed.*", result.stdout)
-    assert result.returncode == 0, result.stdout + result.stderr
+    summary = run_device_tests(NUMBA_ENABLE_CUDASIM="1")
     with capsys.disabled():
-        print(f" [on the CUDA simulator: {summary.group()}]", end="")
+        print(f" [on the CUDA simulator: {summary}]", end="")
 
 
 NOBODYS_ARRAY = """

@@ -4,22 +4,14 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from device_tests import skip_without_compilers
 
 from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
-pytest.importorskip("numba_cuda", reason="pip install 'numclip[test]'")
-nvrtc = pytest.importorskip("cuda.bindings.nvrtc", reason="pip install 'numclip[cuda13]'")
+skip_without_compilers()
 nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink", reason="pip install 'numclip[cuda13]'")
 
 from numba import cuda, float64, int64  # noqa: E402
-
-try:
-    nvrtc.nvrtcVersion()
-    cuda.compile(lambda: None, (), cc=(9, 0))
-except Exception as error:
-    if type(error).__name__ not in ("DynamicLibNotFoundError", "NvvmSupportError"):
-        raise
-    pytest.skip("no compiler for CUDA: pip install 'numclip[cuda13]'", allow_module_level=True)
 
 from numclip import _cuda_copies, _cuda_decide, _cuda_norm, _cuda_scale  # noqa: E402
 

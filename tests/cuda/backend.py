@@ -3,11 +3,16 @@
 A test calls them with NumPy arrays; they go to the simulated device and back, and share their memory.
 """
 
+import os
 from collections import Counter
+
+if "PTX_CAPABILITY" in os.environ:
+    import ptx_device  # noqa: F401
+else:
+    import simulator  # noqa: F401
 
 import arrays
 import numpy as np
-import simulator  # noqa: F401
 from on_device import DeviceArray, to_host
 
 import numclip

@@ -1,15 +1,23 @@
-"""These tests run on Numba's simulator, which takes a process of its own: see tests/test_cuda.py."""
+"""These tests run on Numba's simulator or on compiled kernels, each in a process: see device_tests.py."""
 
 import os
+import sys
+from pathlib import Path
 
 import pytest
 
-if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+PTX = "PTX_CAPABILITY" in os.environ
+if PTX:
+    collect_ignore = ["simulator.py"]
+    sys.path.insert(0, str(Path(__file__).parents[1] / "ptx"))
+if PTX or os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
     from backend import take_over
 
     def pytest_collection_modifyitems(items):
         take_over(items)
 
+    if not PTX:
+        collect_ignore = ["test_grids.py"]
 else:
     collect_ignore_glob = ["*"]
 
@@ -17,6 +25,8 @@ else:
 @pytest.fixture
 def short_chunks(monkeypatch):
     """Chunks of 32, and runs of 32 chunks: all levels of the sum from a list that the simulator can take."""
+    if PTX:
+        pytest.skip("kernels are compiled for chunks of 4096")
     from numclip._cuda_pack import table_of
 
     for module in ("_cuda_chunks", "_cuda_folds", "_cuda_norm", "_cuda_pack", "_cuda_scale", "_cuda_sums"):

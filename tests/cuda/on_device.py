@@ -5,11 +5,16 @@ import numpy as np
 from numclip import IndexedSlices
 
 
+def place(array):
+    """Tell the device of the memory of an array."""
+    return array
+
+
 class DeviceArray:
     """A NumPy array in the guise of a CUDA array."""
 
     def __init__(self, array, **interface):
-        self.array = array
+        self.array = place(array)
         self.dtype = array.dtype
         self._interface = interface
 

@@ -5,6 +5,7 @@ import types
 
 import ml_dtypes
 import numpy as np
+import on_device as device_module
 import pytest
 from arrays import assert_same_bits, raises_unwritten, random_array, slices_of, three_and_four
 from numba import cuda
@@ -95,7 +96,7 @@ class Torch(types.ModuleType):
         is_cuda, is_sparse, layout = True, False, "torch.strided"
 
         def __init__(self, array):
-            self.array = array
+            self.array = device_module.place(array)
 
         shape = property(lambda self: self.array.shape)
         dtype = property(lambda self: f"torch.{self.array.dtype.name}")
@@ -140,7 +141,7 @@ class CuPy(types.ModuleType):
         __cuda_array_interface__ = property(lambda self: 1 / 0)
 
         def __init__(self, array):
-            self.array = array
+            self.array = device_module.place(array)
             self.data = types.SimpleNamespace(ptr=array.ctypes.data, device_id=0)
 
         def __getattr__(self, name):
