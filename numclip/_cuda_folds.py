@@ -76,19 +76,35 @@ def fold(single: bool) -> Any:
 
 
 @cache
+def array_sum(single: bool) -> Any:
+    """Make the sum of an array, if it has elements, from sums of its parts, which are overwritten.
+
+    `firsts` is the address of the number of the first part of each array. A warp calls it.
+    """
+    store, size_of, fold_sums = terms(single).store, 8 * terms(single).words, fold(single)
+
+    @device
+    def sum_array(workspace, row, firsts, sums, shared, thread):
+        begin, end = load_int(firsts + 8 * row), load_int(firsts + 8 * row + 8)
+        if end > begin:
+            total = fold_sums(sums + size_of * begin, end - begin, shared, thread)
+            if thread % LANES == 0:
+                store(load_int(workspace + 8 * ARRAY_SUMS) + size_of * row, total)
+
+    return sum_array
+
+
+@cache
 def large_sums(single: bool) -> Any:
     """Make the sums of the arrays of several runs from those of the runs; a block calls it."""
-    store, size_of, fold_sums = terms(single).store, 8 * terms(single).words, fold(single)
+    sum_array = array_sum(single)
 
     @device
     def sum_large(workspace, count, shared, thread):
         first_run, sums = column(workspace, count, FIRST_RUN), load_int(workspace + 8 * RUN_SUMS)
         for i in range(thread // LANES, load_int(workspace + 8 * LARGE_COUNT), WARPS):
             row = load_int(column(workspace, count, LARGE) + 8 * i)
-            begin, end = load_int(first_run + 8 * row), load_int(first_run + 8 * row + 8)
-            total = fold_sums(sums + size_of * begin, end - begin, shared, thread)
-            if thread % LANES == 0:
-                store(load_int(workspace + 8 * ARRAY_SUMS) + size_of * row, total)
+            sum_array(workspace, row, first_run, sums, shared, thread)
         cuda.syncthreads()
 
     return sum_large

@@ -26,7 +26,7 @@ from numclip._cuda_chunks import (
     store_int,
 )
 from numclip._cuda_decide import decision, read_number
-from numclip._cuda_folds import fold, large_sums, list_sum, warp_sum
+from numclip._cuda_folds import array_sum, large_sums, list_sum, warp_sum
 from numclip._cuda_intrinsics import next_ticket, sync_warp
 from numclip._cuda_sums import chunk_sum
 from numclip._cuda_table import (
@@ -105,7 +105,7 @@ def sum_again(kinds: tuple[int, ...]) -> Any:
     It takes milliseconds where the first takes microseconds, and is for the few lists whose sum of squares
     leaves the range of float64.
     """
-    sum_chunk, fold_sums = chunk_sum(kinds, False, True), fold(False)
+    sum_chunk, sum_array = chunk_sum(kinds, False, True), array_sum(False)
     store, size_of = terms(False).store, 8 * terms(False).words
 
     @device
@@ -120,11 +120,7 @@ def sum_again(kinds: tuple[int, ...]) -> Any:
                 store(chunk_sums + size_of * chunk, total)
         cuda.syncthreads()
         for row in range(thread // LANES, count, WARPS):
-            begin, end = load_int(firsts + 8 * row), load_int(firsts + 8 * row + 8)
-            if end > begin:
-                total = fold_sums(chunk_sums + size_of * begin, end - begin, shared, thread)
-                if thread % LANES == 0:
-                    store(load_int(workspace + 8 * ARRAY_SUMS) + size_of * row, total)
+            sum_array(workspace, row, firsts, chunk_sums, shared, thread)
         cuda.syncthreads()
 
     return sum_arrays
