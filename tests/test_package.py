@@ -11,6 +11,7 @@ PACKAGE = Path(numclip.__file__).parent
 
 # Each module imports from those of lower layers only.
 LAYERS = [
+    {"_cores"},
     {
         "_math",
         "_table",
