@@ -67,16 +67,20 @@ def combine(sums: Any, errors: Any, wide: Any) -> tuple[float, float, float]:
 
 def decide(
     root: float, rest: float, unit: float, clip_norm: float, single: bool
-) -> tuple[float, float, float, float]:
-    """Return (norm, factor, step, factor * step)."""
+) -> tuple[float, float, float, float, bool]:
+    """Return (norm, factor, step, factor * step, clips).
+
+    `clips` tells whether anything is multiplied. Python cannot: from 3.12 on it compares a float, maybe a
+    NaN, in a way that ends the process where the exceptions of floating point trap.
+    """
     environment = enter()
     root, rest, clip_norm = held(root), held(rest), held(clip_norm)
     norm = returned_norm(root, rest, unit, single)
     factor, step = scale_factor(root, rest, unit, norm, clip_norm)
     norm, factor, step = held(norm), held(factor), held(step)
-    whole = held(factor * step)
+    whole, clips = held(factor * step), factor != 1.0 or step != 1.0
     leave(environment)
-    return norm, factor, step, whole
+    return norm, factor, step, whole, clips
 
 
 @intrinsic

@@ -145,10 +145,10 @@ class Plan:
         with _threads.noting_workers() if blocks > 1 else nullcontext():
             root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
             single = self._single and use_norm is None
-            norm, factor, step, whole = _kernels.decide()(root, rest, unit, clip_norm, single)
+            norm, factor, step, whole, clips = _kernels.decide()(root, rest, unit, clip_norm, single)
             # Where nothing is to be written, threads are not asked to find that out: after a product they
             # may have to wait for a core.
-            if factor != 1.0 or step != 1.0 or not self._all_in_place:
+            if clips or not self._all_in_place:
                 for kind, dtype, _ in self._each_kind():
                     _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
         if use_norm is not None:

@@ -40,7 +40,7 @@ ONE_KIND = CLIP.format(dtypes=["float32"])
 DECIDE = """
 import numclip
 from numclip import _kernels
-assert _kernels.decide()(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5)
+assert _kernels.decide()(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5, True)
 print(numclip.__file__)
 """
 
