@@ -69,7 +69,7 @@ def found_in_cache():
     """Compile the kernel as a new process would; tell whether it came from the cache."""
     dispatcher = entry(_entries.decide)
     kernel = dispatcher.compile((*[types.float64] * 4, types.boolean))
-    assert kernel(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5)
+    assert kernel(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5, True)
     return sum(dispatcher.stats.cache_hits.values()) == 1
 
 
