@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit, prange
 
 from numclip import _threads
+from numclip._core.contract import CHUNK
 from numclip._scaling import CACHE_LINE, STREAMING_CHUNKS
 from numclip._simd import WIDTH
 from numclip._simd_memory import fence, load, stream
-from numclip._table import CHUNK
 
 
 def _read(values, sums):

@@ -7,8 +7,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from numclip import _check, _kernels, _known, _operands, _overlap
-from numclip._environment import default_environment
-from numclip._table import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
+from numclip._core.contract import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
+from numclip._core.environment import default_environment
 
 Array = NDArray[Any]
 

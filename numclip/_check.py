@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _dispatch, _foreign
-from numclip._scalars import as_float
+from numclip._core.scalars import as_float
 
 Array = NDArray[Any]
 

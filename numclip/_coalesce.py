@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip import _check, _foreign
-from numclip._environment import default_environment
-from numclip._rounding import rounded
+from numclip._core.dtypes import rounded
+from numclip._core.environment import default_environment
 
 Array = NDArray[Any]
 

@@ -12,10 +12,10 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
+from numclip._core.contract import ITEM_SIZE
 from numclip._cuda_described import description, known_kind, named_dtype
 from numclip._cuda_driver import LEGACY_STREAM, address_of, current_device, device_of
 from numclip._known import KINDS
-from numclip._table import ITEM_SIZE
 
 Array = NDArray[Any]
 

@@ -12,8 +12,8 @@ from typing import Any
 from numba import cuda, int64
 
 from numclip import _cuda_table
+from numclip._core.contract import FLOAT64, ITEM_SIZE
 from numclip._cuda_intrinsics import INT64, load, store
-from numclip._table import FLOAT64, ITEM_SIZE
 
 CHUNK = 4096
 LANES = 32

@@ -6,15 +6,15 @@ from typing import Any
 
 from numba import cuda
 
-from numclip import _math
+from numclip._core import contract
+from numclip._core.contract import FLOAT32
 from numclip._cuda_chunks import device, store_double
 from numclip._cuda_intrinsics import load, narrow, store, widen
 from numclip._cuda_table import FACTOR, STEP
-from numclip._table import FLOAT32
 
-root_of = device(_math.root_of)
-returned_norm = device(_math.returned_norm)
-scale_factor = device(_math.scale_factor)
+root_of = device(contract.root_of)
+returned_norm = device(contract.returned_norm)
+scale_factor = device(contract.scale_factor)
 store_single, to_single = store(FLOAT32), narrow(FLOAT32)
 
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from numclip import _check, _dispatch, _layout, _overlap
 from numclip._backend import array_of, first_array
+from numclip._core.contract import ITEM_SIZE
 from numclip._cuda_arrays import Interface, library
 from numclip._cuda_described import name_of
 from numclip._cuda_driver import UnknownAddress, on_device
@@ -13,7 +14,6 @@ from numclip._cuda_pack import Gap, Gaps, Row
 from numclip._known import KINDS
 from numclip._names import Names
 from numclip._slices import IndexedSlices
-from numclip._table import ITEM_SIZE
 
 Array = NDArray[Any]
 

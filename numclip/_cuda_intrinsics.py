@@ -12,8 +12,8 @@ from numba import cuda
 from numba.cuda import types
 from numba.cuda.extending import intrinsic
 
-from numclip import _half
-from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core import half
+from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 # Rounded by itself, whatever the compiler would like to fuse it with.
 multiply = cuda.libdevice.dmul_rn
@@ -206,9 +206,9 @@ def narrow(kind: int) -> Any:
             if kind == FLOAT16:  # one instruction here, and correctly rounded
                 return builder.bitcast(builder.fptrunc(value, ir.HalfType()), ir.IntType(16))
             # The lanes that nobody reads cost nothing: the compiler drops them.
-            lanes = ir.Constant(_half.F64, ir.Undefined)
+            lanes = ir.Constant(half.F64, ir.Undefined)
             lanes = builder.insert_element(lanes, value, ir.IntType(32)(0))
-            return builder.extract_element(_half.double_to_bfloat(builder, lanes), ir.IntType(32)(0))
+            return builder.extract_element(half.double_to_bfloat(builder, lanes), ir.IntType(32)(0))
 
         return _CARRIER[kind](types.float64), codegen
 

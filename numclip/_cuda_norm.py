@@ -10,7 +10,8 @@ from typing import Any
 
 from numba import cuda, float64, int64
 
-from numclip import _math
+from numclip._core import contract
+from numclip._core.contract import FLOAT64
 from numclip._cuda_chunks import (
     CHUNK,
     CREW,
@@ -39,9 +40,8 @@ from numclip._cuda_table import (
     TICKET,
 )
 from numclip._cuda_terms import terms
-from numclip._table import FLOAT64
 
-rescue_unit = device(_math.rescue_unit)
+rescue_unit = device(contract.rescue_unit)
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from numclip._core.contract import FLOAT64, ITEM_SIZE
 from numclip._cuda_chunks import CHUNK
 from numclip._cuda_table import (
     ARRAY_SUMS,
@@ -23,7 +24,6 @@ from numclip._cuda_table import (
     SOURCE,
     TARGET,
 )
-from numclip._table import FLOAT64, ITEM_SIZE
 
 Row = tuple[int, int, int, int]  # source, target, length in real numbers, kind
 

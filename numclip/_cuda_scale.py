@@ -5,6 +5,7 @@ from typing import Any
 
 from numba import cuda, int64
 
+from numclip._core.contract import ITEM_SIZE
 from numclip._cuda_chunks import (
     CHUNK,
     CREW,
@@ -21,7 +22,6 @@ from numclip._cuda_chunks import (
 )
 from numclip._cuda_intrinsics import load, load_four, multiply, narrow, store, store_four, widen
 from numclip._cuda_table import FACTOR, FIRST_CHUNK, KIND, LENGTH, SOURCE, STEP, TARGET
-from numclip._table import ITEM_SIZE
 
 
 @device

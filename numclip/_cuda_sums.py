@@ -5,6 +5,7 @@ from typing import Any
 
 from numba import int64
 
+from numclip._core.contract import FLOAT64, ITEM_SIZE
 from numclip._cuda_chunks import (
     CHUNK,
     CREW,
@@ -20,7 +21,6 @@ from numclip._cuda_chunks import (
 from numclip._cuda_intrinsics import load, load_four, multiply, sync_warp, widen
 from numclip._cuda_table import FIRST_CHUNK, KIND, LENGTH, SOURCE
 from numclip._cuda_terms import accumulate, terms
-from numclip._table import FLOAT64, ITEM_SIZE
 
 
 @cache

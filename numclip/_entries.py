@@ -10,23 +10,24 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from numclip import _math, _native
+from numclip import _native
+from numclip._core import contract
+from numclip._core.contract import COLUMNS, FIRST_CHUNK, FLOAT32, FLOAT64, LENGTH
+from numclip._core.fpenv import enter, held, leave
+from numclip._core.jit import helper
 from numclip._cpu import bounds, flat_views, gather, rows_at, scale_block, sum_block
-from numclip._fpenv import enter, held, leave
-from numclip._jit import helper
 from numclip._native import chunks_of, known_at, py_list_size
 from numclip._numpy_scalar import numpy_scalar, stored
 from numclip._sums import fold
-from numclip._table import COLUMNS, FIRST_CHUNK, FLOAT32, FLOAT64, LENGTH
 from numclip._unowned import keep, unowned
 
 # Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
 LOCKED_CHUNKS = 16
 
-rescue_unit = helper(_math.rescue_unit)
-root_of = helper(_math.root_of)
-returned_norm = helper(_math.returned_norm)
-scale_factor = helper(_math.scale_factor)
+rescue_unit = helper(contract.rescue_unit)
+root_of = helper(contract.root_of)
+returned_norm = helper(contract.returned_norm)
+scale_factor = helper(contract.scale_factor)
 pack = helper(_native.pack)
 
 

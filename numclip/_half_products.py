@@ -13,8 +13,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from numclip._half import bfloat_to_float, float_to_half, half_to_float, splat, upper_half, vector_of
-from numclip._table import LANES
+from numclip._core.contract import LANES
+from numclip._core.half import bfloat_to_float, float_to_half, half_to_float, splat, upper_half, vector_of
 
 # A factor of float32 is good to 24 bits, if it is not subnormal, and the products of float16 are not either.
 # A subnormal product of bfloat16 is off by no more of its last places. Smaller factors are left to float64.

@@ -12,8 +12,8 @@ import numpy as np
 from numba import types
 
 from numclip import _entries, _native, _threads
-from numclip._jit import entry
-from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core.jit import entry
 
 Kernel = Callable[..., Any]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numclip._table import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 # dtype name -> (kind, real numbers per element)
 KINDS = {

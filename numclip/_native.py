@@ -12,11 +12,12 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
-from numclip import _known, _table
-from numclip._jit import helper
-from numclip._table import FIRST_CHUNK, ITEM_SIZE, KIND, LENGTH, NOTHING, SOURCE, TARGET
+from numclip import _known
+from numclip._core import contract
+from numclip._core.contract import FIRST_CHUNK, ITEM_SIZE, KIND, LENGTH, NOTHING, SOURCE, TARGET
+from numclip._core.jit import helper
 
-chunks_of = helper(_table.chunks_of)
+chunks_of = helper(contract.chunks_of)
 
 # Offsets of fields: of any object, and of an array behind the object's header.
 _TYPE = object.__basicsize__ - 8

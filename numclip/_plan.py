@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from numclip import _backend, _check, _kernels, _known, _overlap, _threads
 from numclip._buffer import guards
+from numclip._core.contract import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
+from numclip._core.scalars import as_float32
 from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 from numclip._prepare import prepare
 from numclip._recycle import empty_like
-from numclip._scalars import as_float32
-from numclip._table import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
 
 Array = NDArray[Any]
 

@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-from numclip._half import F64, splat
+from numclip._core.half import F64, splat
 
 WIDTH = 8
 

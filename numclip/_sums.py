@@ -12,7 +12,8 @@ twice the precision (Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM
 
 from typing import Any
 
-from numclip._jit import choosing_helper, helper, named_helper
+from numclip._core.contract import CHUNK, LANES
+from numclip._core.jit import choosing_helper, helper, named_helper
 from numclip._simd import (
     WIDTH,
     add,
@@ -28,7 +29,6 @@ from numclip._simd import (
     zeros,
 )
 from numclip._simd_memory import fetch_ahead, load, load_part
-from numclip._table import CHUNK, LANES
 
 
 @helper

@@ -23,7 +23,7 @@ from numba import types
 from processes import ROOT, run_python
 
 from numclip import _entries
-from numclip._jit import entry
+from numclip._core.jit import entry
 
 CLIP = """
 import numpy as np
@@ -153,7 +153,7 @@ UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if IS_ROOT else []
 def test_a_read_only_installation_without_a_home(tmp_path):
     package, home = copy_of_package(tmp_path), tmp_path / "home"
     home.mkdir()
-    places = [*package.iterdir(), package, home, tmp_path]
+    places = [*package.rglob("*"), package, home, tmp_path]
     for path in places:
         path.chmod(0o555 if path.is_dir() else 0o444)
     nowhere = {name: str(home) for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
@@ -176,7 +176,7 @@ def test_a_read_only_installation_without_a_home(tmp_path):
 def test_no_directory_can_be_written(tmp_path):
     # As above, where permissions do not help: every place is below a file.
     package = copy_of_package(tmp_path)
-    (package / "__pycache__").write_text("no directory")
+    (package / "_cpu" / "__pycache__").write_text("no directory")
     file = tmp_path / "file"
     file.write_text("no directory")
     settings = {"HOME": str(file), "XDG_CACHE_HOME": str(file / "a"), "NUMBA_CACHE_DIR": str(file / "b")}
@@ -188,9 +188,9 @@ def test_no_directory_can_be_written(tmp_path):
 def zipped(directory, edit=None):
     path = Path(directory) / "numclip.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        for source in (ROOT / "numclip").glob("*.py"):
+        for source in (ROOT / "numclip").rglob("*.py"):
             text = source.read_text(encoding="utf-8")
-            archive.writestr(f"numclip/{source.name}", edit(source.name, text) if edit else text)
+            archive.writestr(str(source.relative_to(ROOT)), edit(source.name, text) if edit else text)
     return path
 
 
@@ -210,11 +210,11 @@ RESULT = "from numclip import _kernels; print(_kernels.decide()(5.0, 0.0, 1.0, 2
 
 @pytest.mark.parametrize("inside", ["a directory", "a zip"])
 def test_an_edited_helper_in_another_file(tmp_path, inside):
-    # scale_factor stands in _math.py, the cached function in _entries.py: Numba watches only that one.
+    # scale_factor stands in one file, the cached function in another: Numba watches only that one.
     def edit(name, text):
         return (
             text.replace("    return factor, 1.0", "    return 2.0 * factor, 1.0")
-            if name == "_math.py"
+            if name == "contract.py"
             else text
         )
 
@@ -228,13 +228,13 @@ def test_an_edited_helper_in_another_file(tmp_path, inside):
     if inside == "a zip":
         place = zipped(tmp_path)
     else:
-        math = copy_of_package(tmp_path) / "_math.py"
+        math = copy_of_package(tmp_path) / "_core" / "contract.py"
         place, times = tmp_path, math.stat()
     before = run_python("-P", "-c", RESULT, PYTHONPATH=str(place), **settings).stdout
     if inside == "a zip":
         zipped(tmp_path, edit)
     else:
-        text = edit("_math.py", math.read_text(encoding="utf-8"))
+        text = edit("contract.py", math.read_text(encoding="utf-8"))
         math.write_text(text, encoding="utf-8")
         os.utime(math, ns=(times.st_atime_ns, times.st_mtime_ns))  # the time does not tell
     after = run_python("-P", "-c", RESULT, PYTHONPATH=str(place), **settings).stdout

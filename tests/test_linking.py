@@ -16,11 +16,11 @@ import numclip
 
 def compiled_functions():
     """Every function that Numba compiles for the CPU, also those that only other functions refer to."""
-    modules = [module.name for module in pkgutil.iter_modules(numclip.__path__)]
+    modules = [module.name for module in pkgutil.walk_packages(numclip.__path__, "numclip.")]
     found, left = {}, []
     for name in modules:
-        if not name.startswith(("_cuda", "__main__")):
-            left += vars(importlib.import_module(f"numclip.{name}")).values()
+        if not name.startswith(("numclip._cuda", "numclip.__main__")):
+            left += vars(importlib.import_module(name)).values()
     while left:
         value = left.pop()
         if isinstance(value, dict):

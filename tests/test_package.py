@@ -9,52 +9,13 @@ import numclip
 
 PACKAGE = Path(numclip.__file__).parent
 
-# Each module imports from those of lower layers only.
-LAYERS = [
-    {"_cores"},
-    {
-        "_math",
-        "_table",
-        "_threads",
-        "_recycle",
-        "_jit",
-        "_half",
-        "_names",
-        "_rounding",
-        "_fpenv",
-        "_numpy_scalar",
-        "_unowned",
-        "_scalars",
-        "_buffer",
-        "_cuda_table",
-        "_cuda_driver",
-    },
-    {
-        "_dispatch",
-        "_environment",
-        "_foreign",
-        "_known",
-        "_simd",
-        "_half_products",
-        "_sparse",
-        "_cuda_intrinsics",
-    },
-    {"_check", "_layout", "_native", "_simd_memory", "_cuda_chunks", "_cuda_described"},
-    {"_sums", "_cuda_arrays", "_cuda_terms", "_cuda_pack"},
-    {"_scaling", "_cuda_sums", "_cuda_folds", "_cuda_decide", "_cuda_scale", "_cuda_copies"},
-    {"_cpu"},
-    {"_coalesce", "_overlap", "_entries", "_cuda_norm"},
-    {"_slices", "_kernels"},
-    {"_backend", "_operands"},
-    {"_prepare", "_cuda_entries"},
-    {"_plan", "_cuda_plan"},
-    {"_api", "_warmup"},
-    {"_clipper", "_axes", "_config"},
-    {"_by_norm", "_by_value", "_nodes"},
-    {"_tree", "_selftest"},
-    {"__init__"},
-    {"__main__"},
-]
+# What the modules of a room may import of the package, besides those of their own room.
+ROOMS = {
+    "_core": (),
+    "_arrays": ("_core",),
+    "_cpu": ("_arrays", "_core"),
+    "_cuda": ("_arrays", "_core"),
+}
 
 
 def imported(path):
@@ -93,15 +54,13 @@ def test_it_is_typed():
     assert (PACKAGE / "py.typed").exists()
 
 
-def test_every_module_has_a_layer():
-    assert {path.stem for path in PACKAGE.glob("*.py")} == set().union(*LAYERS)
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.stem)
-def test_imports_run_downwards(path):
-    height = next(i for i, layer in enumerate(LAYERS) if path.stem in layer)
-    below = set().union(*LAYERS[:height])
-    assert set(imported(path)) <= below
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_those_below_it(room):
+    modules = [*(PACKAGE / room).glob("*.py")]
+    assert modules
+    for path in modules:
+        rooms = {name.partition(".")[0] for name in imported(path)}
+        assert rooms <= {room, *ROOMS[room]}, path
 
 
 def modules_after(statement):

@@ -13,14 +13,14 @@ def _switches() -> tuple[Callable[[], Any], Callable[[Any], None]]:
     with _threads.loading, _threads.uninterrupted():
         from numba import types
 
-        from numclip import _fpenv
-        from numclip._jit import entry
+        from numclip._core import fpenv
+        from numclip._core.jit import entry
 
         def enter() -> Any:
-            return _fpenv.enter()
+            return fpenv.enter()
 
         def leave(saved: Any) -> None:
-            _fpenv.leave(saved)
+            fpenv.leave(saved)
 
         return entry(enter, nogil=False).compile(()), entry(leave, nogil=False).compile((types.uint64,))
 

@@ -3,11 +3,12 @@
 import pickle
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -52,15 +53,24 @@ def named_helper(name: str) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
+def _sources(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
+    """Yield the path and the file of every module below a folder, also of one in a zip."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.is_dir() and entry.name != "__pycache__":
+            yield from ((f"{entry.name}/{path}", source) for path, source in _sources(entry))
+        elif entry.name.endswith((".py", ".pyc")):
+            yield entry.name, entry
+
+
 @cache
 def package_stamp() -> str:
     """Digest of every source of the package: Numba's own stamp sees only the file of the cached function."""
     digest = sha256()
-    sources = [file for file in files("numclip").iterdir() if file.name.endswith((".py", ".pyc"))]
+    sources = [*_sources(files("numclip"))]
     if not sources:
         raise OSError("nothing tells one version of the package from another")
-    for source in sorted(sources, key=lambda source: source.name):
-        digest.update(source.name.encode())
+    for path, source in sources:
+        digest.update(path.encode())
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -1,0 +1,1 @@
+"""What every backend computes: the contract in numbers, element types, compiling, the process."""
