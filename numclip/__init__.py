@@ -49,12 +49,12 @@ copy against exact results.
 """
 
 from numclip._api import clip_by_global_norm, clip_factor, global_norm
+from numclip._arrays.pool import set_recycling
+from numclip._arrays.slices import IndexedSlices
 from numclip._by_norm import clip_by_norm
 from numclip._by_value import clip_by_value
 from numclip._clipper import Clipper
 from numclip._config import show_config
-from numclip._recycle import set_recycling
-from numclip._slices import IndexedSlices
 from numclip._threads import set_num_threads
 from numclip._tree import clip_tree_by_global_norm
 from numclip._warmup import warmup

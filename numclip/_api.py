@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from numclip import _backend, _check, _threads
-from numclip._names import LIST, Names
+from numclip import _backend
+from numclip._arrays import checks
+from numclip._arrays.names import LIST, Names
+from numclip._core import process
 
 
 @cache
 def plans() -> Any:
     """Return the module of the plan; the first call loads Numba, which `import numclip` does not."""
-    with _threads.loading, _threads.uninterrupted():
+    with process.loading, process.uninterrupted():
         from numclip import _plan
 
     return _plan
@@ -47,11 +49,11 @@ def clip(
         return clipped
     if stream is not None:
         raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
-    limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else _check.clip_norm(clip_norm)
+    limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else checks.clip_norm(clip_norm)
     if use_norm is None:
         done: tuple[list[Any], Any, float] = plans().clip(t_list, out, limit, names)
         return done
-    given = _check.use_norm(use_norm)
+    given = checks.use_norm(use_norm)
     plan = plans().Plan(*plans().arguments(t_list, out), names)
     return plan.results, use_norm, plan.run(limit, given)[1]
 

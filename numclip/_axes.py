@@ -6,8 +6,10 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from numclip import _check, _kernels, _known, _operands, _overlap
+from numclip import _kernels
+from numclip._arrays import checks, entries, overlap
 from numclip._core.contract import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
+from numclip._core.dtypes import BY_NAME, native
 from numclip._core.environment import default_environment
 
 Array = NDArray[Any]
@@ -15,7 +17,7 @@ Array = NDArray[Any]
 
 def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     """Clip the slices of an array along `axes`, each by its own norm."""
-    source, target, result = _operands.resolve(t, out)
+    source, target, result = entries.resolve(t, out)
     summed = _normal(axes, source.ndim)
     limits = _limits(clip_norm, tuple(1 if i in summed else side for i, side in enumerate(source.shape)))
     if source.size == 0:
@@ -23,11 +25,11 @@ def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     kept = tuple(axis for axis in range(source.ndim) if axis not in summed)
     order = (*kept, *summed)
     ordered = source.transpose(order)
-    values = np.require(ordered, _known.native(source.dtype), ["C", "ALIGNED"])
+    values = np.require(ordered, native(source.dtype), ["C", "ALIGNED"])
     clipped = np.empty_like(values)
     factors = _clip_each(values, clipped, limits.transpose(order).reshape(-1))
     changed: Any = True
-    if _overlap.same_elements(source, target):
+    if overlap.same_elements(source, target):
         changed = (factors != 1.0).reshape(ordered.shape[: len(kept)] + (1,) * len(summed))
     np.copyto(target.transpose(order), clipped, where=changed)
     return result
@@ -43,15 +45,16 @@ def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
 def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:
     """Return a clip_norm for each norm; the norms have this shape."""
     with default_environment():
-        limits = _check.reals(clip_norm, "clip_norm")
+        limits = checks.reals(clip_norm, "clip_norm")
     if (limits < 0.0).any():
         raise ValueError(f"clip_norm should be non-negative. Received {limits.min()}")
-    return _check.broadcast(limits, shape, "clip_norm")
+    return checks.broadcast(limits, shape, "clip_norm")
 
 
 def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
     """Clip equal parts of a dense array, as many as there are limits, and return their factors."""
-    kind, reals = _known.KINDS[values.dtype.name]
+    element = BY_NAME[values.dtype.name]
+    kind, reals = element.typecode, element.reals
     parts = len(limits)
     offsets = np.arange(parts) * (values.nbytes // parts)
     rows = np.empty((parts, COLUMNS), np.int64)

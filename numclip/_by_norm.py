@@ -3,7 +3,7 @@
 from typing import Any
 
 from numclip._api import clip, plans
-from numclip._names import ARRAY
+from numclip._arrays.names import ARRAY
 
 
 def clip_by_norm(

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _check, _operands
+from numclip._arrays import checks, entries
 from numclip._core.dtypes import rounded
 from numclip._core.environment import default_environment
 
@@ -67,7 +67,7 @@ def clip_by_value(
     """
     if t is None:
         raise TypeError("t should be an array. Received None")
-    source, target, result = _operands.resolve(t, out)
+    source, target, result = entries.resolve(t, out)
     if source.dtype.kind == "c":
         raise TypeError(f"t has dtype {source.dtype}, expected a floating dtype")
     with default_environment(), np.errstate(invalid="ignore"):  # a signalling NaN
@@ -79,4 +79,4 @@ def clip_by_value(
 
 
 def _bound(value: Any, name: str, array: Array) -> Array:
-    return _check.broadcast(rounded(_check.reals(value, name), array.dtype), array.shape, name)
+    return checks.broadcast(rounded(checks.reals(value, name), array.dtype), array.shape, name)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from numclip import _backend, _check
+from numclip import _backend
 from numclip._api import cuda_plans, plans
-from numclip._buffer import guards
+from numclip._arrays import checks
+from numclip._arrays.memory import guards
 
 
 class Clipper:
@@ -57,7 +58,7 @@ class Clipper:
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
         out = t_list if out is None else out
         on_cuda = _backend.on_cuda(t_list)
-        self._numbers: Any = cuda_plans() if on_cuda else _check
+        self._numbers: Any = cuda_plans() if on_cuda else checks
         self._limit = self._numbers.clip_norm(clip_norm)
         if on_cuda:
             self._plan = cuda_plans().Plan(t_list, out, keep=True)

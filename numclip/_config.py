@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from numclip import _cores, _threads
+from numclip._core import process
 
 OPTIONAL = ("tbb", "ml_dtypes", "scipy", "optree", "numba-cuda", "cupy", "torch")
 VARIABLES = ("NUMBA_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NUMCLIP_", "PYTHONHOME")
@@ -91,7 +92,7 @@ def _threads_and_why() -> str:
         running = numba.threading_layer()
     except ValueError:  # no layer is running
         running = ""
-    if _threads._forked:
+    if process.is_forked():
         return "one: this process was forked"
     if _threads._limit == 1:
         return "one: set_num_threads(1)"

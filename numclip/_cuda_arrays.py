@@ -12,10 +12,9 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-from numclip._core.contract import ITEM_SIZE
+from numclip._core.dtypes import BY_NAME, ITEM_SIZE
 from numclip._cuda_described import description, known_kind, named_dtype
 from numclip._cuda_driver import LEGACY_STREAM, address_of, current_device, device_of
-from numclip._known import KINDS
 
 Array = NDArray[Any]
 
@@ -135,7 +134,9 @@ class Torch(Interface):
 
     def __init__(self) -> None:
         torch = sys.modules["torch"]
-        self._known = {getattr(torch, name): known for name, known in KINDS.items()}
+        self._known = {
+            getattr(torch, name): (element.typecode, element.reals) for name, element in BY_NAME.items()
+        }
         self._strided = torch.strided
 
     def locate(self, array: Any) -> Place | None:

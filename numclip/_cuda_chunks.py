@@ -12,7 +12,7 @@ from typing import Any
 from numba import cuda, int64
 
 from numclip import _cuda_table
-from numclip._core.contract import FLOAT64, ITEM_SIZE
+from numclip._core.dtypes import FLOAT64, ITEM_SIZE
 from numclip._cuda_intrinsics import INT64, load, store
 
 CHUNK = 4096

@@ -7,7 +7,7 @@ from typing import Any
 from numba import cuda
 
 from numclip._core import contract
-from numclip._core.contract import FLOAT32
+from numclip._core.dtypes import FLOAT32
 from numclip._cuda_chunks import device, store_double
 from numclip._cuda_intrinsics import load, narrow, store, widen
 from numclip._cuda_table import FACTOR, STEP

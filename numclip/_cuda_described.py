@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip._known import KINDS
+from numclip._core.dtypes import BY_NAME
 
 Array = NDArray[Any]
 
@@ -50,11 +50,12 @@ def named_dtype(name: str) -> np.dtype[Any]:
 
 
 def name_of(dtype: np.dtype[Any]) -> str:
-    """Return the name by which `KINDS` knows a dtype."""
+    """Return the name by which the table of element types knows a dtype."""
     return "bfloat16" if dtype.names == ("bfloat16",) else dtype.name
 
 
 @cache
 def known_kind(dtype: np.dtype[Any]) -> tuple[int, int] | None:
     """Return (kind, real numbers per element), or None for a dtype that the kernels do not know."""
-    return KINDS.get(name_of(dtype)) if dtype.isnative else None
+    element = BY_NAME.get(name_of(dtype)) if dtype.isnative else None
+    return None if element is None else (element.typecode, element.reals)

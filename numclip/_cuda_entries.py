@@ -4,16 +4,15 @@ from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
-from numclip import _check, _dispatch, _layout, _overlap
-from numclip._backend import array_of, first_array
-from numclip._core.contract import ITEM_SIZE
+from numclip._arrays import checks, devices, memory, overlap
+from numclip._arrays.devices import array_of, first_array
+from numclip._arrays.names import Names
+from numclip._arrays.slices import IndexedSlices
+from numclip._core.dtypes import BY_NAME, ITEM_SIZE
 from numclip._cuda_arrays import Interface, library
 from numclip._cuda_described import name_of
 from numclip._cuda_driver import UnknownAddress, on_device
 from numclip._cuda_pack import Gap, Gaps, Row
-from numclip._known import KINDS
-from numclip._names import Names
-from numclip._slices import IndexedSlices
 
 Array = NDArray[Any]
 
@@ -91,14 +90,14 @@ def _read(entry: Any, target: Any, index: int, first: int, names: Names, *, new:
     sparse = isinstance(entry, IndexedSlices)
     name, target_name = names.entry(index) + ".values" * sparse, names.target(index) + ".values" * sparse
     array, written = (entry.values, getattr(target, "values", None)) if sparse else (entry, target)
-    if not _dispatch.is_cuda(array):
+    if not devices.is_cuda(array):
         raise TypeError(f"{name} is not a CUDA array, but {names.entry(first)} is")
     reader = library(array)
     if new:
         written = reader.empty_like(array)
     elif not given:
         written = None
-    elif not _dispatch.is_cuda(written):
+    elif not devices.is_cuda(written):
         raise TypeError(f"{target_name} should be a CUDA array, received {type(written)}")
     place = reader.locate(array)
     if place is not None:
@@ -114,7 +113,7 @@ def _read(entry: Any, target: Any, index: int, first: int, names: Names, *, new:
 def _described(array: Any, written: Any, reader: Interface, name: str, target_name: str) -> Entry:
     """Locate an entry that is not in C order, or whose target is another array."""
     source = reader.describe(array, name)
-    if name_of(source.dtype) not in KINDS:
+    if name_of(source.dtype) not in BY_NAME:
         raise TypeError(f"{name} has dtype {source.dtype}, expected a floating or complex dtype")
     if not source.dtype.isnative:
         raise TypeError(f"{name} has dtype {source.dtype}: a CUDA array should be of native byte order")
@@ -122,19 +121,20 @@ def _described(array: Any, written: Any, reader: Interface, name: str, target_na
     if written is not None:
         target_reader = library(written)
         target = target_reader.describe(written, target_name)
-        _check.target(target, source, target_name, name)
+        checks.target(target, source, target_name, name)
         if target.size and target_reader.device(written) != device:
             raise ValueError(
                 f"{target_name} is on CUDA device {target_reader.device(written)}, {name} on {device}"
             )
-    kind, reals = KINDS[name_of(source.dtype)]
-    axes = _layout.dense_axes(source)
+    element = BY_NAME[name_of(source.dtype)]
+    kind, reals = element.typecode, element.reals
+    axes = memory.dense_axes(source)
     load = None if _is_flat(source, axes, kind) else _gap(source, axes, kind)
     store, address = None, 0
     if target is not None:
         address = _address(target)
         if not _is_flat(target, axes, kind):
-            store = _gap(target, axes, kind, _overlap.same_elements(source, target))
+            store = _gap(target, axes, kind, overlap.same_elements(source, target))
     row = (_address(source), address, source.size * reals, kind)
     return Entry(row, device, reader.pending(array), written, load, store)
 
@@ -186,7 +186,7 @@ def check_overlap(listing: Listing, sources: list[Any], names: Names) -> list[Ro
         targets.append(None if again else _description(target))
         if row[0] == row[1] and index not in copied:
             seen.add(row)
-    _overlap.check(originals, targets, names)
+    overlap.check(originals, targets, names)
     return rows
 
 

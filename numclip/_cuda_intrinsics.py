@@ -13,7 +13,7 @@ from numba.cuda import types
 from numba.cuda.extending import intrinsic
 
 from numclip._core import half
-from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 # Rounded by itself, whatever the compiler would like to fuse it with.
 multiply = cuda.libdevice.dmul_rn

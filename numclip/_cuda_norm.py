@@ -11,7 +11,7 @@ from typing import Any
 from numba import cuda, float64, int64
 
 from numclip._core import contract
-from numclip._core.contract import FLOAT64
+from numclip._core.dtypes import FLOAT64
 from numclip._cuda_chunks import (
     CHUNK,
     CREW,

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip._core.contract import FLOAT64, ITEM_SIZE
+from numclip._core.dtypes import FLOAT64, ITEM_SIZE
 from numclip._cuda_chunks import CHUNK
 from numclip._cuda_table import (
     ARRAY_SUMS,

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from numclip import _check, _dispatch
+from numclip._arrays import checks, devices
+from numclip._arrays.names import LIST, Names
+from numclip._core.dtypes import BY_NAME
 from numclip._cuda_arrays import library
 from numclip._cuda_chunks import COPY_THREADS, CREWS, THREADS
 from numclip._cuda_copies import copy_elements
@@ -25,8 +27,6 @@ from numclip._cuda_entries import check_overlap, read_list
 from numclip._cuda_norm import norm
 from numclip._cuda_pack import pack
 from numclip._cuda_scale import scale
-from numclip._known import KINDS
-from numclip._names import LIST, Names
 
 
 class Plan:
@@ -41,11 +41,11 @@ class Plan:
     ) -> None:
         require()
         # Both keep the arrays alive for as long as the plan holds their addresses.
-        self._sources = sources = _check.sequence(t_list, "t_list")
+        self._sources = sources = checks.sequence(t_list, "t_list")
         targets = [...] * len(sources)
         given = not (out is None or out is ...)
         if given:
-            targets = sources if out is t_list else _check.sequence(out, "out")
+            targets = sources if out is t_list else checks.sequence(out, "out")
             if len(targets) != len(sources):
                 raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
         self._device, listing = read_list(sources, targets, names, new=out is ...)
@@ -132,25 +132,26 @@ class Plan:
 
 def _number(value: Any) -> tuple[int | None, float | int]:
     """Return (None, number) for a number of the host, or the kind and the address of one on the device."""
-    if not _dispatch.is_cuda(value):
+    if not devices.is_cuda(value):
         return None, float(value)
     reader = library(value)
-    return KINDS[name_of(reader.describe(value, "").dtype)][0], reader.address(value)
+    return BY_NAME[name_of(reader.describe(value, "").dtype)].typecode, reader.address(value)
 
 
 def clip_norm(value: Any) -> Any:
     """Return a clip_norm: a float64, or a number on the device."""
-    return _on_device(value, "clip_norm") if _dispatch.is_cuda(value) else _check.clip_norm(value)
+    return _on_device(value, "clip_norm") if devices.is_cuda(value) else checks.clip_norm(value)
 
 
 def use_norm(value: Any) -> Any:
     """Return a use_norm: a float64, or a number on the device."""
-    return _on_device(value, "use_norm") if _dispatch.is_cuda(value) else _check.use_norm(value)
+    return _on_device(value, "use_norm") if devices.is_cuda(value) else checks.use_norm(value)
 
 
 def _on_device(value: Any, name: str) -> Any:
     description = library(value).describe(value, name)
-    if description.ndim or KINDS.get(name_of(description.dtype), (0, 2))[1] != 1:
+    element = BY_NAME.get(name_of(description.dtype))
+    if description.ndim or element is None or element.reals != 1:
         raise TypeError(f"{name} should be a real number or 0-d array. Received {type(value)}")
     return value
 

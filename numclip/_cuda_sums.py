@@ -5,7 +5,7 @@ from typing import Any
 
 from numba import int64
 
-from numclip._core.contract import FLOAT64, ITEM_SIZE
+from numclip._core.dtypes import FLOAT64, ITEM_SIZE
 from numclip._cuda_chunks import (
     CHUNK,
     CREW,

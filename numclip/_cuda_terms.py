@@ -7,7 +7,7 @@ have. Which of the two a kernel adds is settled when it is compiled.
 from functools import cache
 from typing import Any, NamedTuple
 
-from numclip._core.contract import FLOAT64
+from numclip._core.dtypes import FLOAT64
 from numclip._cuda_chunks import device, load_double, store_double
 from numclip._cuda_intrinsics import add_square, fused, multiply
 

@@ -12,10 +12,12 @@ from numba.extending import intrinsic
 
 from numclip import _native
 from numclip._core import contract
-from numclip._core.contract import COLUMNS, FIRST_CHUNK, FLOAT32, FLOAT64, LENGTH
+from numclip._core.contract import COLUMNS, FIRST_CHUNK, LENGTH
+from numclip._core.dtypes import FLOAT64
 from numclip._core.fpenv import enter, held, leave
 from numclip._core.jit import helper
 from numclip._cpu import bounds, flat_views, gather, rows_at, scale_block, sum_block
+from numclip._known import FLOAT32_ROW, FLOAT64_ROW
 from numclip._native import chunks_of, known_at, py_list_size
 from numclip._numpy_scalar import numpy_scalar, stored
 from numclip._sums import fold
@@ -206,5 +208,5 @@ def clip_list(
     elif kinds == 1 << kind:
         norm, factor = _clip_rows(rows, kind, dtype, wide, clip_norm)
     keep(table)
-    known, norm_kind = known_at(known_address), FLOAT64 if kind == FLOAT64 else FLOAT32
-    return kinds, numpy_scalar(norm, known[0, 2], known[norm_kind, 0]), factor
+    known, row = known_at(known_address), FLOAT64_ROW if kind == FLOAT64 else FLOAT32_ROW
+    return kinds, numpy_scalar(norm, known[0, 2], known[row, 0]), factor

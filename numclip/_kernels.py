@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from numclip import _entries, _native, _threads
-from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip import _entries, _native
+from numclip._core import process
+from numclip._core.dtypes import CARRIER, FLOAT64
 from numclip._core.jit import entry
 
 Kernel = Callable[..., Any]
 
 # Numba's CPU target has no 16-bit floats: their bits travel as integers.
-_CARRIER = {FLOAT32: types.float32, FLOAT64: types.float64, FLOAT16: types.uint16, BFLOAT16: types.int16}
+_CARRIER = {typecode: getattr(types, name) for typecode, name in CARRIER.items()}
 # What a kernel for one kind is called with: (kind, dtype, wide).
 KIND_ARGUMENTS = {
     kind: (kind, np.dtype(carrier.name), True if kind == FLOAT64 else None)
@@ -112,6 +113,6 @@ def _types_of(kind: int) -> tuple[Any, Any, Any]:
 
 
 def _compiled(dispatcher: Any, signature: tuple[Any, ...]) -> Kernel:
-    with _threads.uninterrupted():
+    with process.uninterrupted():
         kernel: Kernel = dispatcher.compile(signature)
     return kernel

@@ -1,25 +1,11 @@
-"""The dtypes that the kernels know, and the addresses by which the native walk recognises them."""
+"""What compiled code has to know of this process: the addresses of objects that it recognises or makes."""
 
 import ctypes
 from typing import Any
 
 import numpy as np
 
-from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
-
-# dtype name -> (kind, real numbers per element)
-KINDS = {
-    "float32": (FLOAT32, 1),
-    "float64": (FLOAT64, 1),
-    "float16": (FLOAT16, 1),
-    "bfloat16": (BFLOAT16, 1),
-    "complex64": (FLOAT32, 2),
-    "complex128": (FLOAT64, 2),
-}
-
-
-def _row(dtype: np.dtype[Any]) -> tuple[int, int, int]:
-    return (id(dtype), *KINDS[dtype.name])
+from numclip._core.dtypes import ELEMENT_TYPES, FLOAT64, element_type
 
 
 def _scalar_function() -> int:
@@ -30,27 +16,33 @@ def _scalar_function() -> int:
     return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_size_t))[60])
 
 
-# What compiled code has to know of this process, at an address that stays the same: the addresses of None, of
-# the array type and of a function; then those of the dtypes, by which the native walk recognises arrays, with
-# float32 and float64 in the rows of their kinds. NumPy keeps one object for each of its own dtypes; that of
-# ml_dtypes joins when its first array comes by.
-ROWS, COLUMNS = 1 + len(KINDS), 3
+# At an address that stays the same: the addresses of None, of the array type and of a function; then a row
+# for each element type, with the address of its dtype. NumPy keeps one object for each of its own dtypes.
+ROWS, COLUMNS = 1 + len(ELEMENT_TYPES), 3
+_ROW_OF = {element.name: row for row, element in enumerate(ELEMENT_TYPES, 1)}
+FLOAT32_ROW, FLOAT64_ROW = _ROW_OF["float32"], _ROW_OF["float64"]
 _table = np.zeros((ROWS, COLUMNS), np.int64)
-_own = [np.dtype(name) for name in KINDS if name != "bfloat16"]
-_table[:-1] = [(id(None), id(np.ndarray), _scalar_function()), *map(_row, _own)]
-_dtypes = [*_own]
+_table[0] = id(None), id(np.ndarray), _scalar_function()
+_dtypes: dict[str, np.dtype[Any]] = {}  # which keeps them alive
 ADDRESS = int(_table.ctypes.data)
 
 
-def scalar_addresses(dtype: Any) -> tuple[int, int]:
-    """Return the addresses of the function that makes a NumPy scalar, and of its dtype."""
-    return int(_table[0, 2]), id(np.dtype(dtype))
+def register(dtype: np.dtype[Any]) -> None:
+    """Let the native walk recognise a dtype of native byte order, such as that of another package."""
+    element = element_type(dtype)
+    if element is None:
+        raise TypeError(f"{dtype} is no element type")
+    if _dtypes.get(element.name) is not dtype:
+        _dtypes[element.name] = dtype
+        _table[_ROW_OF[element.name]] = id(dtype), element.typecode, element.reals
 
 
-def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the dtype as the native walk knows it: native byte order, no metadata."""
-    dtype = np.dtype(dtype.type)
-    if all(dtype is not known for known in _dtypes):
-        _dtypes.append(dtype)
-        _table[-1] = _row(dtype)
-    return dtype
+for _element in ELEMENT_TYPES:
+    if _element.home == "numpy":
+        register(np.dtype(_element.name))
+
+
+def scalar_addresses(typecode: int) -> tuple[int, int]:
+    """Return the addresses of the function that makes a NumPy scalar, and of the dtype of a norm."""
+    row = FLOAT64_ROW if typecode == FLOAT64 else FLOAT32_ROW
+    return int(_table[0, 2]), int(_table[row, 0])

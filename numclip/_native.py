@@ -14,7 +14,8 @@ from numba.extending import NativeValue, intrinsic, models, register_model, unbo
 
 from numclip import _known
 from numclip._core import contract
-from numclip._core.contract import FIRST_CHUNK, ITEM_SIZE, KIND, LENGTH, NOTHING, SOURCE, TARGET
+from numclip._core.contract import FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
+from numclip._core.dtypes import ITEM_SIZE, NOTHING
 from numclip._core.jit import helper
 
 chunks_of = helper(contract.chunks_of)

@@ -7,18 +7,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _backend, _check, _kernels, _known, _overlap, _threads
-from numclip._buffer import guards
-from numclip._core.contract import COLUMNS, FLOAT32, FLOAT64, ITEM_SIZE
+from numclip import _kernels, _known, _threads
+from numclip._arrays import checks, overlap
+from numclip._arrays.devices import refuse_mixed
+from numclip._arrays.entries import prepare
+from numclip._arrays.memory import guards
+from numclip._arrays.names import LIST, Names
+from numclip._arrays.pool import empty_like
+from numclip._core.contract import COLUMNS
+from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64, REALS
 from numclip._core.scalars import as_float32
-from numclip._names import LIST, Names
 from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
-from numclip._prepare import prepare
-from numclip._recycle import empty_like
 
 Array = NDArray[Any]
 
-_ALL_KINDS = range(1, len(ITEM_SIZE))
+_ALL_KINDS = sorted(REALS)
 
 
 def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
@@ -26,7 +29,7 @@ def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
 
     `out` is None where only the norm is wanted, ``...`` for new arrays, else the caller's targets.
     """
-    sources = t_list.copy() if type(t_list) is list else _check.sequence(t_list, "t_list")
+    sources = t_list.copy() if type(t_list) is list else checks.sequence(t_list, "t_list")
     if out is t_list:
         return sources, sources, GIVEN_TARGETS
     if out is ...:
@@ -34,7 +37,7 @@ def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
         return sources, new, NEW_TARGETS
     if out is None:
         return sources, sources, NO_TARGETS
-    targets = _check.sequence(out, "out")
+    targets = checks.sequence(out, "out")
     if len(targets) != len(sources):
         raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
     return sources, targets, GIVEN_TARGETS
@@ -79,11 +82,11 @@ class Plan:
     def _pack(self, start: int, mode: int) -> int:
         """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
         done: int
-        done, self._kinds, self._total, overlap = _kernels.pack()(
+        done, self._kinds, self._total, overlaps = _kernels.pack()(
             self._sources, self._targets, _known.ADDRESS, self._rows, start, mode
         )
-        if overlap:
-            _overlap.check(self._sources, self._targets, self._names)
+        if overlaps:
+            overlap.check(self._sources, self._targets, self._names)
         return done
 
     def _prepare(self, done: int, mode: int) -> None:
@@ -94,11 +97,12 @@ class Plan:
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
             target = ... if mode == NO_TARGETS else targets[done]
-            _backend.refuse_mixed(sources, done, self._names)
+            refuse_mixed(sources, done, self._names)
             name, target_name = self._names.entry(done), self._names.target(done)
             plain = prepare(sources[done], target, name, target_name, new=mode == NEW_TARGETS)
             sources[done], targets[done] = plain.source, plain.target
             self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
+            _known.register(plain.flat_source.dtype)
             self.results[done] = plain.result
             self._loads += plain.loads
             self._stores += plain.stores
@@ -106,14 +110,14 @@ class Plan:
             if done == stopped:
                 raise RuntimeError(f"t_list[{done}] could not be packed")
         if self._stores and mode == GIVEN_TARGETS:
-            _overlap.check(sources, targets, self._names)
+            overlap.check(sources, targets, self._names)
 
     def _clip_at_once(self) -> Any:
         """Return what clips a list of one kind by one thread, or None for other lists."""
         if self._kinds.bit_count() != 1 or self._total > _threads.SERIAL_ELEMENTS:
             return None
         kind = self._kinds.bit_length() - 1
-        scalar = _known.scalar_addresses(np.float32 if self._single else np.float64)
+        scalar = _known.scalar_addresses(kind)
         arguments = (self._rows.ctypes.data, len(self._rows), *_kernels.KIND_ARGUMENTS[kind], *scalar)
         return partial(_kernels.clip_rows(kind), *arguments)
 
@@ -185,7 +189,7 @@ def _at_once(kind: int) -> tuple[Any, ...]:
 def _first_kind(entries: list[Any]) -> int:
     """Return the kind of the first plain array, so that nothing is compiled for another one."""
     names = (entry.dtype.name for entry in entries if type(entry) is np.ndarray)
-    return next((_known.KINDS[name][0] for name in names if name in _known.KINDS), FLOAT32)
+    return next((BY_NAME[name].typecode for name in names if name in BY_NAME), FLOAT32)
 
 
 _kind = 0  # of the list before, as most programs have lists of one kind; 0 before the first one

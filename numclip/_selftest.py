@@ -11,8 +11,8 @@ import numpy as np
 
 from numclip import _threads
 from numclip._api import clip_by_global_norm, clip_factor, global_norm
+from numclip._arrays.slices import IndexedSlices
 from numclip._clipper import Clipper
-from numclip._slices import IndexedSlices
 
 Check = Callable[[], None]
 

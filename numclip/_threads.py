@@ -33,18 +33,15 @@ numclip. The results have the same bits whatever is decided here.
 
 import ctypes
 import importlib
-import logging  # noqa: F401 what it does before a fork, taking its lock, has to come after what is done here
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
-from types import FrameType
-from typing import Any
 
 from numclip import _cores
+from numclip._core import process
 
 SERIAL_ELEMENTS = 4_000_000
 CONTESTED_ELEMENTS = 64_000_000
@@ -52,56 +49,7 @@ ELEMENTS_PER_THREAD = 1 << 18
 FEW_THREADS = 4
 
 _limit: int | None = None
-_forked = False
 _workers: set[str] = set()
-
-# Held while Numba is loaded.
-loading = threading.RLock()
-_held: list[Any] = []
-_LONGEST_COMPILATION = 30.0
-
-
-def _before_fork() -> None:
-    """Wait until no other thread loads Numba or compiles: a child would wait for its locks for ever."""
-    if loading.acquire(timeout=_LONGEST_COMPILATION):
-        _held.append(loading)
-    compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
-    lock = getattr(compiler, "_lock", None)
-    if lock is not None and lock.acquire(timeout=_LONGEST_COMPILATION):
-        _held.append(lock)
-
-
-def _after_fork() -> None:
-    while _held:
-        _held.pop().release()
-
-
-def _after_fork_in_child() -> None:
-    # A child has none of its parent's threads: it computes alone, which is right under every layer.
-    global _forked  # noqa: PLW0603
-    _forked = True
-    _after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C off until the end: after one in the middle of its import, Numba is broken for good."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    try:
-        signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            before(*came[0])
 
 
 def set_num_threads(threads: int | None) -> None:
@@ -178,7 +126,7 @@ def may_start() -> bool:
 
 def serial_elements() -> int:
     """Return the most elements of a list that one thread handles."""
-    if _limit == 1 or _forked or not _runs_tbb():
+    if _limit == 1 or process.is_forked() or not _runs_tbb():
         return sys.maxsize
     return SERIAL_ELEMENTS
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from numclip._api import clip
-from numclip._names import Names
-from numclip._nodes import node
+from numclip._arrays.containers import node
+from numclip._arrays.names import Names
 
 
 def clip_tree_by_global_norm(

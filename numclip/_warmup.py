@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from numclip import _threads
-from numclip._known import KINDS
+from numclip._core.dtypes import BY_NAME
 
 
 def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
@@ -34,8 +34,8 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
     dtypes = (dtypes,) if isinstance(dtypes, str) else tuple(dtypes)
     names = [dtype if isinstance(dtype, str) else np.dtype(dtype).name for dtype in dtypes]
     for i, name in enumerate(names):
-        if name not in KINDS:
+        if name not in BY_NAME:
             raise TypeError(f"dtypes[{i}] is {name}, expected a floating or complex dtype")
     from numclip import _kernels  # loads Numba
 
-    _kernels.compile_ahead({KINDS[name][0] for name in names}, parallel=_threads.may_start())
+    _kernels.compile_ahead({BY_NAME[name].typecode for name in names}, parallel=_threads.may_start())

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 from device_tests import skip_without_compilers
 
-from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 skip_without_compilers()
 nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink", reason="pip install 'numclip[cuda13]'")

@@ -17,7 +17,7 @@ from arrays import content, slices_of
 from processes import run_python
 
 import numclip
-from numclip import _prepare, _recycle
+from numclip._arrays import entries, pool
 
 SCRIPT = Path(__file__).parent / "memory_growth.py"
 MEGABYTE = 1 << 20
@@ -185,8 +185,8 @@ def test_memory_that_ends_while_a_list_is_prepared(monkeypatch, allocations, in_
         def __getattr__(self, name):
             return getattr(np, name)
 
-    monkeypatch.setattr(_prepare, "np", Limited())
-    monkeypatch.setattr(_recycle, "np", Limited())
+    monkeypatch.setattr(entries, "np", Limited())
+    monkeypatch.setattr(pool, "np", Limited())
     try:
         numclip.clip_by_global_norm(t_list, 1.0, out=t_list if in_place else None)
     except MemoryError:

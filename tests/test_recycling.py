@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import numclip
-from numclip import _recycle
+from numclip._arrays import pool
 
 SIZE = 1 << 16  # float32: 256 KiB, more than the smallest block
 
@@ -25,7 +25,7 @@ def clip(value=2.0, size=SIZE):
 
 
 def kept():
-    return sum(block.nbytes for blocks in _recycle._blocks.values() for block in blocks)
+    return sum(block.nbytes for blocks in pool._blocks.values() for block in blocks)
 
 
 def test_a_result_that_nobody_holds_is_used_again():

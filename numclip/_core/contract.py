@@ -98,8 +98,3 @@ CHUNK, LANES = 4096, 32
 def chunks_of(length: int) -> int:
     """Return how many chunks an array of this length has."""
     return (length + CHUNK - 1) // CHUNK
-
-
-# What a row holds. Complex arrays are pairs of real numbers.
-NOTHING, FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = range(5)
-ITEM_SIZE = (0, 4, 8, 2, 2)

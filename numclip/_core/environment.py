@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from numclip import _threads
+from numclip._core import process
 
 
 @cache
 def _switches() -> tuple[Callable[[], Any], Callable[[Any], None]]:
-    with _threads.loading, _threads.uninterrupted():
+    with process.loading, process.uninterrupted():
         from numba import types
 
         from numclip._core import fpenv

@@ -47,7 +47,7 @@ class Passage:
         return device
 
     def entries(self, value):
-        if not isinstance(value, numclip._check.Sequence) or isinstance(value, str | bytes):
+        if not isinstance(value, numclip._arrays.checks.Sequence) or isinstance(value, str | bytes):
             return value
         entries = [*map(self.entry, value)]
         kind = type(value)

@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 from grid import syncthreads
 
-from numclip._core.contract import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 INT64 = -1
 

@@ -8,7 +8,7 @@ from on_device import on_device, to_host
 
 import numclip
 from numclip import _cuda_driver, _cuda_pack, _cuda_plan
-from numclip._core.contract import FLOAT32, FLOAT64
+from numclip._core.dtypes import FLOAT32, FLOAT64
 from numclip._cuda_table import FIRST_CHUNK, FIRST_RUN, HEADER, LARGE, LARGE_COUNT
 
 

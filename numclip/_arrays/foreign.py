@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip._buffer import lies_inside
+from numclip._arrays.memory import lies_inside
 
 Array = NDArray[Any]
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from numclip._names import Names
+from numclip._arrays.names import Names
 
 Array = NDArray[Any]
 

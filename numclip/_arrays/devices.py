@@ -1,9 +1,12 @@
 """Which backend an array belongs to, from its type, without importing anything."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from operator import attrgetter
 from typing import Any
+
+from numclip._arrays.names import Names
+from numclip._arrays.slices import IndexedSlices
 
 
 def _has_interface(entry: Any) -> bool:
@@ -41,3 +44,25 @@ def refuse_cuda(entry: Any, name: str) -> None:
     """Raise for a CUDA array."""
     if is_cuda(entry):
         raise TypeError(f"{name} is a CUDA array ({type(entry)}), expected one on the CPU")
+
+
+def array_of(entry: Any) -> Any:
+    """Return the array of an entry."""
+    return entry.values if isinstance(entry, IndexedSlices) else entry
+
+
+def first_array(t_list: Any) -> tuple[int, Any]:
+    """Return the number of the first array of a list, and the array; (0, None) where there is none."""
+    if isinstance(t_list, Sequence):
+        for index, entry in enumerate(t_list):
+            if entry is not None:
+                return index, array_of(entry)
+    return 0, None
+
+
+def refuse_mixed(t_list: list[Any], index: int, names: Names) -> None:
+    """Raise for an entry that lies on a CUDA device, in a list whose first array does not."""
+    first = first_array(t_list)[0]
+    if index != first and is_cuda(array_of(t_list[index])):
+        name = names.entry(index) + ".values" * isinstance(t_list[index], IndexedSlices)
+        raise TypeError(f"{name} is a CUDA array, but {names.entry(first)} is not")

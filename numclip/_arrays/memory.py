@@ -8,6 +8,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
+from numclip._core.dtypes import native
+
 
 def lies_inside(array: NDArray[Any]) -> bool:
     """Tell whether all elements lie in the buffer that an array was made of, if it was made of one.
@@ -41,3 +43,20 @@ def guards(entries: Iterable[Any]) -> list[weakref.ref[Any]]:
             references.append(weakref.ref(array))
             array = array.base
     return references
+
+
+Array = NDArray[Any]
+
+
+def dense_axes(array: Array) -> tuple[int, ...]:
+    """Return the order of axes in which a dense array lies in memory; that of the array for any other."""
+    axes = tuple(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
+    return axes if array.transpose(axes).flags.c_contiguous else tuple(range(array.ndim))
+
+
+def flat_view(array: Array, axes: tuple[int, ...]) -> Array | None:
+    """Return the elements with the axes in this order as one aligned, native run; None if they are not."""
+    ordered = array.transpose(axes)
+    if not (ordered.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
+        return None
+    return ordered.view(native(array.dtype)).reshape(-1)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _check, _foreign
+from numclip._arrays import checks, foreign
 from numclip._core.dtypes import rounded
 from numclip._core.environment import default_environment
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 def coalesce(values: Any, indices: Any, dense_shape: Any) -> tuple[Array, Array]:
     """Return the values with the rows of equal indices added up, and their indices, sorted."""
-    values = _check.source(values, "values")
+    values = checks.source(values, "values")
     indices = _rows(indices, values)
     if dense_shape is not None:
         _check_shape(dense_shape, indices, values)
@@ -34,7 +34,7 @@ def _summed(values: Array, indices: Array) -> tuple[Array, Array]:
 
 def _rows(indices: Any, values: Array) -> Array:
     """Return the indices as an array, checked but for their upper limit."""
-    array = np.asarray(indices) if isinstance(indices, np.ndarray) else _foreign.read(indices, "indices")
+    array = np.asarray(indices) if isinstance(indices, np.ndarray) else foreign.read(indices, "indices")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"indices has dtype {array.dtype}, expected integers")
     if values.ndim == 0:
@@ -47,7 +47,7 @@ def _rows(indices: Any, values: Array) -> Array:
 
 
 def _check_shape(dense_shape: Any, indices: Array, values: Array) -> None:
-    shape = _foreign.read(dense_shape, "dense_shape")
+    shape = foreign.read(dense_shape, "dense_shape")
     if shape.ndim != 1 or shape.dtype.kind not in "iu":
         raise TypeError(f"dense_shape should be a sequence of integers. Received {dense_shape!r}")
     sides = tuple(shape.tolist())

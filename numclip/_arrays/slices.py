@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-from numclip import _coalesce
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class IndexedSlices:
@@ -77,5 +75,7 @@ class IndexedSlices:
         >>> numclip.global_norm([rows.coalesce()])
         np.float32(5.0)
         """
-        values, indices = _coalesce.coalesce(self.values, self.indices, self.dense_shape)
+        from numclip._arrays.coalesce import coalesce  # which imports this module
+
+        values, indices = coalesce(self.values, self.indices, self.dense_shape)
         return IndexedSlices(values, indices, self.dense_shape)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from numclip._slices import IndexedSlices
+from numclip._arrays.slices import IndexedSlices
 
 
 class Node(NamedTuple):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _dispatch, _foreign
+from numclip._arrays import devices, foreign
 from numclip._core.scalars import as_float
 
 Array = NDArray[Any]
@@ -59,7 +59,7 @@ def use_norm(value: Any) -> float:
 
 def reals(value: Any, name: str) -> Array:
     """Return a real number, or an array of them, as float64."""
-    array = value if isinstance(value, np.ndarray) else _foreign.read(value, name)
+    array = value if isinstance(value, np.ndarray) else foreign.read(value, name)
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise TypeError(f"{name} should be real. Received an array of dtype {array.dtype}")
     wide: Array = array.astype(np.float64)
@@ -83,8 +83,8 @@ def source(entry: Any, name: str) -> Array:
     if isinstance(entry, np.ndarray):
         array = np.ndarray.view(entry, np.ndarray)  # a subclass may have a `view` of its own
     else:
-        _dispatch.refuse_cuda(entry, name)
-        array = _foreign.read(entry, name)
+        devices.refuse_cuda(entry, name)
+        array = foreign.read(entry, name)
     if array.dtype.name not in ("float16", "float32", "float64", "complex64", "complex128", "bfloat16"):
         raise TypeError(f"{name} has dtype {array.dtype}, expected a floating or complex dtype")
     return array
@@ -97,8 +97,8 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
     if isinstance(value, np.ndarray):
         value = np.ndarray.view(value, np.ndarray)  # before the checks: a subclass may lie about its shape
     else:
-        _dispatch.refuse_cuda(value, name)
-        value = _foreign.memory(value, name)
+        devices.refuse_cuda(value, name)
+        value = foreign.memory(value, name)
     if value.shape != array.shape:
         raise ValueError(f"{name} has shape {value.shape}, {source_name} has shape {array.shape}")
     if value.dtype != array.dtype:
