@@ -7,11 +7,11 @@ place the second pass writes elsewhere: past the caches or not, whichever numcli
 import numpy as np
 from numba import njit, prange
 
-from numclip import _threads
 from numclip._core.contract import CHUNK
-from numclip._scaling import CACHE_LINE, STREAMING_CHUNKS
-from numclip._simd import WIDTH
-from numclip._simd_memory import fence, load, stream
+from numclip._cpu import threads
+from numclip._cpu.scaling import CACHE_LINE, STREAMING_CHUNKS
+from numclip._cpu.simd import WIDTH
+from numclip._cpu.simd_memory import fence, load, stream
 
 
 def _read(values, sums):
@@ -68,7 +68,7 @@ def limit(in_place):
         values = _aligned(sum(grad.size for grad in grads))
         bound = np.sqrt(sum(float(np.vdot(grad, grad)) for grad in grads))
         target = values if in_place else _aligned(values.size)
-        blocks = _threads.blocks(values.size)
+        blocks = threads.blocks(values.size)
         parallel, sums = blocks > 1, np.empty(blocks, np.float32)
 
         def move(clip_norm):

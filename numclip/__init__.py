@@ -55,7 +55,7 @@ from numclip._by_norm import clip_by_norm
 from numclip._by_value import clip_by_value
 from numclip._clipper import Clipper
 from numclip._config import show_config
-from numclip._threads import set_num_threads
+from numclip._cpu.threads import set_num_threads
 from numclip._tree import clip_tree_by_global_norm
 from numclip._warmup import warmup
 

@@ -16,9 +16,9 @@ from numclip._core import process
 def plans() -> Any:
     """Return the module of the plan; the first call loads Numba, which `import numclip` does not."""
     with process.loading, process.uninterrupted():
-        from numclip import _plan
+        from numclip._cpu import plan
 
-    return _plan
+    return plan
 
 
 @cache
@@ -31,15 +31,15 @@ def cuda_plans() -> Any:
             "clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]', or 'numclip[cuda12]'"
             " for a driver of CUDA 12"
         ) from None
-    from numclip import _cuda_plan
+    from numclip._cuda import plan
 
-    return _cuda_plan
+    return plan
 
 
 def clip(
     t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Names = LIST, stream: Any = None
 ) -> tuple[list[Any], Any, Any]:
-    """Check the norms, clip, and return (results, norm, factor); `out` is as for `_plan.arguments`."""
+    """Check the norms, clip, and return (results, norm, factor); `out` is as for `plan.arguments`."""
     # The usual list is known by its first array, without a call.
     usual = type(t_list) is list and t_list and type(t_list[0]) is np.ndarray
     if not usual and _backend.on_cuda(t_list):

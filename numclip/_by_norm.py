@@ -69,7 +69,7 @@ def clip_by_norm(
         raise TypeError("t should be an array. Received None")
     if axes is not None:
         plans()  # loads Numba, undisturbed
-        from numclip._axes import clip_along
+        from numclip._cpu.axes import clip_along
 
         return clip_along(t, clip_norm, axes, out)
     [result], _, _ = clip([t], ... if out is None else [out], clip_norm, None, ARRAY)

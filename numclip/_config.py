@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from numclip import _cores, _threads
 from numclip._core import process
+from numclip._cpu import cores, threads
 
 OPTIONAL = ("tbb", "ml_dtypes", "scipy", "optree", "numba-cuda", "cupy", "torch")
 VARIABLES = ("NUMBA_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NUMCLIP_", "PYTHONHOME")
@@ -43,8 +43,8 @@ def _rows() -> Iterator[tuple[str, str]]:
     yield "versions", f"{python}, {', '.join(versions)}"
     yield "platform", platform.platform()
     yield "processor", _processor()
-    limit = "none" if _threads._limit is None else _threads._limit
-    yield "cores", f"{_cores.available_cores()} available of {os.cpu_count()}; set_num_threads: {limit}"
+    limit = "none" if threads._limit is None else threads._limit
+    yield "cores", f"{cores.available_cores()} available of {os.cpu_count()}; set_num_threads: {limit}"
     yield "threads", f"{_threads_and_why()}; Numba may use {numba.config.NUMBA_NUM_THREADS}"
     yield "cache", _cache()
     yield "compiler", "off: NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else "on"
@@ -94,10 +94,10 @@ def _threads_and_why() -> str:
         running = ""
     if process.is_forked():
         return "one: this process was forked"
-    if _threads._limit == 1:
+    if threads._limit == 1:
         return "one: set_num_threads(1)"
-    several = f"several beyond {_threads.SERIAL_ELEMENTS:,} elements"
-    if _cores.available_cores() == 1:
+    several = f"several beyond {threads.SERIAL_ELEMENTS:,} elements"
+    if cores.available_cores() == 1:
         several = "one, as there is one core"
     if running == "tbb":
         return f"{several}: TBB is running"
@@ -129,7 +129,7 @@ def _cache() -> str:
 
     places = [Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
     if Path(__file__).exists():  # it does not in a zip
-        places.insert(0, Path(__file__).parent / "__pycache__")
+        places.insert(0, Path(__file__).parent / "_cpu" / "__pycache__")  # beside the kernels
         if config.CACHE_DIR:
             places.insert(0, Path(config.CACHE_DIR))
     for place in places:

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from numclip import _threads
 from numclip._core.dtypes import BY_NAME
+from numclip._cpu import threads
 
 
 def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
@@ -36,6 +36,6 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
     for i, name in enumerate(names):
         if name not in BY_NAME:
             raise TypeError(f"dtypes[{i}] is {name}, expected a floating or complex dtype")
-    from numclip import _kernels  # loads Numba
+    from numclip._cpu import compiled  # loads Numba
 
-    _kernels.compile_ahead({BY_NAME[name].typecode for name in names}, parallel=_threads.may_start())
+    compiled.compile_ahead({BY_NAME[name].typecode for name in names}, parallel=threads.may_start())

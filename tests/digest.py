@@ -9,7 +9,7 @@ import numpy as np
 from sharing import share_every_list
 
 import numclip
-from numclip import _threads
+from numclip._cpu import threads
 
 DTYPES = (np.float32, np.float64, np.float16, ml_dtypes.bfloat16, np.complex64, np.complex128)
 
@@ -49,6 +49,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "serial":
         print(digest())
     else:
-        _threads.layer()  # finds TBB, as a call does
+        threads.layer()  # finds TBB, as a call does
         share_every_list(int(sys.argv[1]))
         print(digest(), numba.threading_layer())

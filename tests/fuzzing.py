@@ -25,7 +25,8 @@ from fuzz_outcomes import byte_addresses, expectation, same_numbers, should_be_t
 from hostile import liar
 from oracle import ordered_root
 
-from numclip import Clipper, IndexedSlices, _cores, _threads, clip_by_global_norm, clip_factor, global_norm
+from numclip import Clipper, IndexedSlices, clip_by_global_norm, clip_factor, global_norm
+from numclip._cpu import cores, threads
 
 CLIP_NORMS = [0.0, 1e-9, 0.01, 0.37, 1 - 1e-7, 1.0, 1 + 1e-7, 1.5]
 WRONG = [-1.0, float("nan"), "1", None, 1j, True, np.ones(2), liar(__float__=lambda self: 1.0)]
@@ -172,10 +173,10 @@ def main(first, count):
     warnings.simplefilter("error")
     if os.environ.get("FUZZ_THREADS"):
         # So that lists of some hundred elements are shared among threads under TBB, on one core too.
-        _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 50, 10
-        _threads.CONTESTED_ELEMENTS = 0
-        _cores.available_cores = lambda: 3
-        assert _threads.layer() == "tbb"
+        threads.SERIAL_ELEMENTS, threads.ELEMENTS_PER_THREAD = 50, 10
+        threads.CONTESTED_ELEMENTS = 0
+        cores.available_cores = lambda: 3
+        assert threads.layer() == "tbb"
     small, large = Memory(4), Memory(256)
     outcomes = Counter()
     for number in range(first, first + count):

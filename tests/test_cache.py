@@ -22,8 +22,8 @@ import pytest
 from numba import types
 from processes import ROOT, run_python
 
-from numclip import _entries
 from numclip._core.jit import entry
+from numclip._cpu import kernels
 
 CLIP = """
 import numpy as np
@@ -39,8 +39,8 @@ ONE_KIND = CLIP.format(dtypes=["float32"])
 # Half a second to compile, where the kernels that clip take two.
 DECIDE = """
 import numclip
-from numclip import _kernels
-assert _kernels.decide()(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5, True)
+from numclip._cpu import compiled
+assert compiled.decide()(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5, True)
 print(numclip.__file__)
 """
 
@@ -67,7 +67,7 @@ def cache(tmp_path, monkeypatch):
 
 def found_in_cache():
     """Compile the kernel as a new process would; tell whether it came from the cache."""
-    dispatcher = entry(_entries.decide)
+    dispatcher = entry(kernels.decide)
     kernel = dispatcher.compile((*[types.float64] * 4, types.boolean))
     assert kernel(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5, True)
     return sum(dispatcher.stats.cache_hits.values()) == 1
@@ -205,7 +205,7 @@ def test_the_package_in_a_zip(tmp_path):
 
 # --- what the machine code belongs to -----------------------------------------------------------------------
 
-RESULT = "from numclip import _kernels; print(_kernels.decide()(5.0, 0.0, 1.0, 2.5, True)[1])"
+RESULT = "from numclip import _kernels; print(compiled.decide()(5.0, 0.0, 1.0, 2.5, True)[1])"
 
 
 @pytest.mark.parametrize("inside", ["a directory", "a zip"])

@@ -45,10 +45,11 @@ def test_settings_show(settings, name, says):
 
 ONE_CORE = """
 import numclip
-from numclip import _cores, _threads
-_cores.available_cores = lambda: 1
+from numclip._cpu import cores
+from numclip._cpu import threads
+cores.available_cores = lambda: 1
 numclip.show_config()
-assert _threads.blocks(10**9) == 1
+assert threads.blocks(10**9) == 1
 """
 
 

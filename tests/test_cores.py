@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from numclip import _cores
+from numclip._cpu import cores
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
@@ -12,7 +12,7 @@ def test_affinity():
     before = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(before)})
-        assert _cores.available_cores() == 1
+        assert cores.available_cores() == 1
     finally:
         os.sched_setaffinity(0, before)
 
@@ -42,14 +42,14 @@ def test_affinity():
     ],
 )
 def test_control_groups(monkeypatch, tmp_path, own, files, expected):
-    monkeypatch.setattr(_cores, "GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(_cores, "OWN_GROUPS", tmp_path / "own")
+    monkeypatch.setattr(cores, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(cores, "OWN_GROUPS", tmp_path / "own")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(128)), raising=False)
-    monkeypatch.setattr(_cores, "_quota", _cores._quota.__wrapped__)
+    monkeypatch.setattr(cores, "_quota", cores._quota.__wrapped__)
     if own is not None:
         (tmp_path / "own").write_text(own, "ascii")
     for name, text in files.items():
         file = tmp_path / "groups" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n", "ascii")
-    assert _cores.available_cores() == (expected or 128)
+    assert cores.available_cores() == (expected or 128)

@@ -48,4 +48,4 @@ def test_without_a_driver_the_error_says_so():
 def test_only_a_cuda_array_loads_the_cuda_side():
     code = "import sys, numpy, numclip; numclip.global_norm([numpy.ones(3)]); print(*sys.modules)"
     loaded = set(run_python("-c", code).stdout.split())
-    assert not {"numba_cuda", "cupy", "torch", "numclip._cuda_plan", "numclip._cuda_driver"} & loaded
+    assert not {"numba_cuda", "cupy", "torch", "numclip._cuda.plan", "numclip._cuda.driver"} & loaded

@@ -13,7 +13,7 @@ nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink", reason="pip install '
 
 from numba import cuda, float64, int64  # noqa: E402
 
-from numclip import _cuda_copies, _cuda_decide, _cuda_norm, _cuda_scale  # noqa: E402
+from numclip._cuda import copies, decision, norm, scaling  # noqa: E402
 
 CAPABILITIES = [(7, 5), (8, 0), (9, 0)]
 LOAD = {FLOAT32: "v4.f32", FLOAT64: "v2.f64", FLOAT16: "v2.u32", BFLOAT16: "v2.u32"}
@@ -56,7 +56,7 @@ def ids(kinds):
 
 @pytest.mark.parametrize("kinds", LISTS, ids=ids)
 def test_the_sum(compiled, kinds):
-    ptx = compiled(_cuda_norm.norm(kinds, None), int64, int64, float64, int64, int64)
+    ptx = compiled(norm.norm(kinds, None), int64, int64, float64, int64, int64)
     blocks = [re.split(r"(?:fma|mul|add)\.rn\.f64|add\.f64", block)[0] for block in ptx.split("\n$L")]
     for kind in kinds:  # eight in flight: in one basic block, all before the first sum
         load, count = f"ld.global.{LOAD[kind]}", 16 if kind == FLOAT64 else 8
@@ -77,20 +77,20 @@ def test_the_sum(compiled, kinds):
 
 @pytest.mark.parametrize("kinds", LISTS, ids=ids)
 def test_the_scaling_loads_and_stores_vectors(compiled, kinds):
-    ptx = compiled(_cuda_scale.scale(kinds), int64, int64, int64)
+    ptx = compiled(scaling.scale(kinds), int64, int64, int64)
     for kind in kinds:
         assert ptx.count(f"ld.global.{LOAD[kind]}") >= 4
         assert len(re.findall(rf"st\.global\.{STORE[kind]}", ptx)) >= 4
 
 
 def test_the_small_kernels(compiled):
-    compiled(_cuda_decide.use_given(None, None), int64, float64, float64, int64)
+    compiled(decision.use_given(None, None), int64, float64, float64, int64)
     for item in (1, 2, 4, 8):
         for back in (False, True):
-            compiled(_cuda_copies.copy_elements(item, back), *[int64] * 6)
+            compiled(copies.copy_elements(item, back), *[int64] * 6)
 
 
 @pytest.mark.parametrize("kind", [FLOAT32, FLOAT64, FLOAT16, BFLOAT16])
 def test_numbers_on_the_device(compiled, kind):
-    compiled(_cuda_norm.norm((FLOAT32,), kind), *[int64] * 5)
-    compiled(_cuda_decide.use_given(kind, kind), *[int64] * 4)
+    compiled(norm.norm((FLOAT32,), kind), *[int64] * 5)
+    compiled(decision.use_given(kind, kind), *[int64] * 4)

@@ -19,7 +19,7 @@ from arrays import DTYPES, byte_swapped, ragged_list, slices_of, with_gaps
 from processes import run_python
 
 import numclip
-from numclip import _threads
+from numclip._cpu import threads
 
 X86 = platform.machine() in ("x86_64", "AMD64")
 pytestmark = pytest.mark.skipif(
@@ -139,7 +139,7 @@ def test_a_clipper_and_the_norm_alone(settings):
 def test_the_bits_are_those_of_the_default_in_each_thread(monkeypatch, rng, settings, blocks):
     tiny = (rng.standard_normal(50_000) * 1e-39).astype(np.float32)
     expected = outcome([tiny, tiny[:77]], 1e-39)
-    monkeypatch.setattr(_threads, "blocks", lambda elements: blocks)
+    monkeypatch.setattr(threads, "blocks", lambda elements: blocks)
     with environment(**settings):
         actual = outcome([tiny, tiny[:77]], 1e-39)
     assert actual == expected
@@ -171,13 +171,13 @@ def test_the_bits_are_those_of_the_default_where_numpy_computes(dtype, settings)
 THREADS_STARTED_LATER = """
 import numpy as np
 import numclip
-from numclip import _threads
+from numclip._cpu import threads
 from sharing import share_every_list
 from test_float_environment import environment
 
 tiny = (np.arange(1, 40_000) * 2.0**-149).astype(np.float32)
 expected, norm = numclip.clip_by_global_norm([tiny], 1e-40)
-_threads.layer()
+threads.layer()
 share_every_list(2)
 with environment(flush=True):
     clipped, other = numclip.clip_by_global_norm([tiny], 1e-40)

@@ -86,9 +86,9 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import numba, numpy as np
 from forking import arrays, other_library, share_small_lists
 import numclip
-from numclip import _threads
+from numclip._cpu import threads
 share_small_lists()
-_threads.layer()  # finds TBB in a virtual environment
+threads.layer()  # finds TBB in a virtual environment
 start = {"numclip": lambda: numclip.global_norm(arrays()), "Numba": lambda: other_library(np.ones(1000))}
 thread = threading.Thread(target=start[sys.argv[1]])
 thread.start() if sys.argv[2] == "thread" else thread.run()

@@ -28,7 +28,8 @@ from oracle import ordered_norm
 from processes import run_python
 
 import numclip
-from numclip import Clipper, _cores, clip_by_global_norm, global_norm
+from numclip import Clipper, clip_by_global_norm, global_norm
+from numclip._cpu import cores
 
 REFUSED = (
     TypeError,
@@ -399,7 +400,7 @@ def test_a_million_calls_do_what_they_should(figures):
     cases, each = int(os.environ.get("FUZZ_CASES", "1_000_000")), 25_000
     first = secrets.randbelow(2**40)
     hows = ["one thread", "one thread", "several threads", "bounds checks"]
-    with ThreadPoolExecutor(_cores.available_cores()) as pool:
+    with ThreadPoolExecutor(cores.available_cores()) as pool:
         starts = range(first, first + cases, each)
         outcomes = list(pool.map(fuzz, starts, itertools.repeat(each), itertools.cycle(hows)))
     total = sum(outcomes, Counter())

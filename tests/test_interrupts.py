@@ -15,7 +15,7 @@ import pytest
 from processes import run_python
 
 import numclip
-from numclip import _threads
+from numclip._cpu import threads
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 
@@ -72,9 +72,9 @@ def interrupted(call, delay, grads):
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def blocks(request, monkeypatch):
     if request.param == 1:
-        monkeypatch.setattr(_threads, "_limit", 1)
+        monkeypatch.setattr(threads, "_limit", 1)
     else:
-        monkeypatch.setattr(_threads, "blocks", lambda elements: 2)
+        monkeypatch.setattr(threads, "blocks", lambda elements: 2)
 
 
 def repeat(repeats, blocks):
@@ -108,7 +108,7 @@ def test_a_hundred_interrupts(blocks, figures):
 
 def test_a_call_is_complete_when_the_interrupt_comes(monkeypatch):
     # The signal arrives while the compiled code runs: that of this call, as no other Python code is between.
-    monkeypatch.setattr(_threads, "_limit", 1)
+    monkeypatch.setattr(threads, "_limit", 1)
     grads, values = arrays(), expected()
     numclip.clip_by_global_norm([array[:9].copy() for array in grads], 1.0)
     came = []

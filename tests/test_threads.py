@@ -15,7 +15,7 @@ from processes import run_python
 from sharing import share_every_list
 
 import numclip
-from numclip import _cores, _kernels, _threads
+from numclip._cpu import compiled, cores, threads
 
 SCRIPT = Path(__file__).parent / "threading_calls.py"
 LAYERS = ["tbb", "omp", "workqueue"]
@@ -45,7 +45,8 @@ FIRST_CALLS = """
 import sys, threading
 import numpy as np
 import numclip
-from numclip import _kernels, _threads
+from numclip._cpu import compiled
+from numclip._cpu import threads
 sys.setswitchinterval(1e-5)
 barrier, failures = threading.Barrier(8), []
 
@@ -173,11 +174,11 @@ def test_plain_numba_ends_the_process():
     ],
 )
 def test_a_list_is_shared_among_idle_cores(monkeypatch, elements, running, expected):
-    monkeypatch.setattr(_threads, "_runs_tbb", lambda: True)
-    monkeypatch.setattr(_threads, "_numba_threads", lambda: 16)
-    monkeypatch.setattr(_cores, "available_cores", lambda: 8)
-    monkeypatch.setattr(_threads, "_running_threads", lambda unknown: running)
-    assert _threads.blocks(elements) == expected
+    monkeypatch.setattr(threads, "_runs_tbb", lambda: True)
+    monkeypatch.setattr(threads, "_numba_threads", lambda: 16)
+    monkeypatch.setattr(cores, "available_cores", lambda: 8)
+    monkeypatch.setattr(threads, "_running_threads", lambda unknown: running)
+    assert threads.blocks(elements) == expected
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
@@ -191,16 +192,16 @@ def test_a_thread_that_computes_is_seen_to_run():
     thread = threading.Thread(target=spin)
     thread.start()
     try:
-        assert any(_threads._running_threads(0) > 0 for _ in range(10_000))
-        with _threads.noting_workers():
+        assert any(threads._running_threads(0) > 0 for _ in range(10_000))
+        with threads.noting_workers():
             late = threading.Thread(target=stop.wait)
             late.start()
-        assert str(late.native_id) in _threads._workers
+        assert str(late.native_id) in threads._workers
     finally:
         stop.set()
         thread.join()
         late.join()
-        _threads._workers.discard(str(late.native_id))
+        threads._workers.discard(str(late.native_id))
 
 
 @pytest.mark.parametrize("few", [0, 1000], ids=["many threads", "few threads"])
@@ -209,12 +210,12 @@ def test_threads_that_sleep_do_not_count(monkeypatch, few):
     sleepers = [threading.Thread(target=stop.wait) for _ in range(8)]
     for sleeper in sleepers:
         sleeper.start()
-    monkeypatch.setattr(_threads, "FEW_THREADS", few)
+    monkeypatch.setattr(threads, "FEW_THREADS", few)
     try:
-        assert any(_threads._running_threads(9) == 0 for _ in range(10_000))
-        monkeypatch.setattr(_threads, "_runs_alone", lambda: True)
-        monkeypatch.setattr(_threads, "_read", lambda path: b"1 (python) R")
-        assert _threads._running_threads(9) == 0 if few == 0 else _threads._running_threads(9) >= 8
+        assert any(threads._running_threads(9) == 0 for _ in range(10_000))
+        monkeypatch.setattr(threads, "_runs_alone", lambda: True)
+        monkeypatch.setattr(threads, "_read", lambda path: b"1 (python) R")
+        assert threads._running_threads(9) == 0 if few == 0 else threads._running_threads(9) >= 8
     finally:
         stop.set()
         for sleeper in sleepers:
@@ -232,19 +233,19 @@ def test_threads_that_sleep_do_not_count(monkeypatch, few):
     ],
 )
 def test_a_thread_that_runs_alone(monkeypatch, text, alone):
-    monkeypatch.setattr(_threads, "_read", lambda path: text)
-    assert _threads._runs_alone() is alone
+    monkeypatch.setattr(threads, "_read", lambda path: text)
+    assert threads._runs_alone() is alone
 
 
 def test_where_the_system_does_not_tell_all_cores_count_as_busy(monkeypatch):
-    monkeypatch.setattr(_threads, "_thread_ids", set)
-    assert _threads._running_threads(5) == 5
+    monkeypatch.setattr(threads, "_thread_ids", set)
+    assert threads._running_threads(5) == 5
 
 
 def test_no_thread_is_asked_to_write_where_nothing_is_clipped(monkeypatch):
     share_every_list(2, monkeypatch.setattr)
-    scale_all, calls = _kernels.scale_all, []
-    monkeypatch.setattr(_kernels, "scale_all", lambda *kind: calls.append(kind) or scale_all(*kind))
+    scale_all, calls = compiled.scale_all, []
+    monkeypatch.setattr(compiled, "scale_all", lambda *kind: calls.append(kind) or scale_all(*kind))
     grads = [np.full(5000, 2.0, np.float32), None, np.ones(3)]
     numclip.global_norm(grads)
     numclip.clip_by_global_norm(grads, 1e6, out=grads)

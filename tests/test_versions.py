@@ -38,7 +38,7 @@ def test_the_offsets_of_fields_are_those_of_this_numpy():
     # What the native walk reads, against what NumPy says.
     import numpy as np
 
-    from numclip import _native
+    from numclip._cpu import pack
 
     def read(array, offset, dtype):
         address = id(array) + offset
@@ -50,15 +50,15 @@ def test_the_offsets_of_fields_are_those_of_this_numpy():
         np.broadcast_to(1.0, (2, 2)),
         np.array(7.0),
     ):
-        assert read(array, _native._TYPE, np.int64) == id(np.ndarray)
-        assert read(array, _native._DATA, np.int64) == array.ctypes.data
-        assert read(array, _native._DIMENSIONS_COUNT, np.int32) == array.ndim
-        assert read(array, _native._DESCR, np.int64) == id(array.dtype)
-        flags = read(array, _native._FLAGS, np.int32)
-        assert bool(flags & _native._C_CONTIGUOUS) == array.flags.c_contiguous
-        assert bool(flags & _native._F_CONTIGUOUS) == array.flags.f_contiguous
-        assert bool(flags & _native._ALIGNED) == array.flags.aligned
-        assert bool(flags & _native._WRITEABLE) == array.flags.writeable
+        assert read(array, pack._TYPE, np.int64) == id(np.ndarray)
+        assert read(array, pack._DATA, np.int64) == array.ctypes.data
+        assert read(array, pack._DIMENSIONS_COUNT, np.int32) == array.ndim
+        assert read(array, pack._DESCR, np.int64) == id(array.dtype)
+        flags = read(array, pack._FLAGS, np.int32)
+        assert bool(flags & pack._C_CONTIGUOUS) == array.flags.c_contiguous
+        assert bool(flags & pack._F_CONTIGUOUS) == array.flags.f_contiguous
+        assert bool(flags & pack._ALIGNED) == array.flags.aligned
+        assert bool(flags & pack._WRITEABLE) == array.flags.writeable
 
 
 @pytest.mark.long

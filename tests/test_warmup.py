@@ -16,14 +16,15 @@ AFTER_WARMUP = """
 import sys
 import numpy as np
 import numclip
-from numclip import _kernels, _threads
-_threads.SERIAL_ELEMENTS = 5000
+from numclip._cpu import compiled
+from numclip._cpu import threads
+threads.SERIAL_ELEMENTS = 5000
 numclip.warmup({dtypes})
 
 def fail(dispatcher, signature):
     raise AssertionError(f"{{dispatcher}} was not compiled ahead for {{signature}}")
 
-_kernels._compiled = fail
+compiled._compiled = fail
 for dtype in {dtypes}:
     for size in (3, 10_000, 600_000):
         grads = [np.ones(size, dtype), np.ones((4, 3), dtype)[:, 1]]
@@ -50,9 +51,9 @@ def test_dtypes_and_their_names_are_taken(dtype):
 
 
 def test_what_is_no_dtype_of_gradients_is_refused_before_anything_is_compiled(monkeypatch):
-    from numclip import _kernels
+    from numclip._cpu import compiled
 
-    monkeypatch.setattr(_kernels, "compile_ahead", None)
+    monkeypatch.setattr(compiled, "compile_ahead", None)
     with pytest.raises(TypeError, match=r"^dtypes\[1\] is int32, expected a floating or complex dtype$"):
         numclip.warmup(["float32", np.int32])
     with pytest.raises(TypeError, match=r"^dtypes\[0\] is bfloat17"):
@@ -60,10 +61,10 @@ def test_what_is_no_dtype_of_gradients_is_refused_before_anything_is_compiled(mo
 
 
 def test_no_layout_and_no_flag_needs_a_compilation_of_its_own(monkeypatch, rng):
-    from numclip import _kernels
+    from numclip._cpu import compiled
 
     numclip.warmup(DTYPES)
-    monkeypatch.setattr(_kernels, "_compiled", None)
+    monkeypatch.setattr(compiled, "_compiled", None)
     for dtype in DTYPES:
         for layout in LAYOUTS:
             numclip.clip_by_global_norm([layout(random_array(rng, dtype, (5, 7)))], 0.1)

@@ -8,7 +8,7 @@ import numba
 import numpy as np
 
 import numclip
-from numclip import _cores, _threads
+from numclip._cpu import cores, threads
 
 THREADS = 8
 
@@ -76,10 +76,10 @@ def run(calls, others):
 if __name__ == "__main__":
     warnings.simplefilter("error")
     # So that lists of some 10,000 elements are shared among threads under TBB, on one core too.
-    _threads.SERIAL_ELEMENTS, _threads.ELEMENTS_PER_THREAD = 5000, 1000
-    _threads.CONTESTED_ELEMENTS = 0
-    _cores.available_cores = lambda: 2
-    _threads.layer()  # finds TBB in a virtual environment
+    threads.SERIAL_ELEMENTS, threads.ELEMENTS_PER_THREAD = 5000, 1000
+    threads.CONTESTED_ELEMENTS = 0
+    cores.available_cores = lambda: 2
+    threads.layer()  # finds TBB in a virtual environment
     failures = run(int(sys.argv[1]), others=sys.argv[2] == "with others")
     assert not failures, failures[:5]
     try:

@@ -27,10 +27,10 @@ def short_chunks(monkeypatch):
     """Chunks of 32, and runs of 32 chunks: all levels of the sum from a list that the simulator can take."""
     if PTX:
         pytest.skip("kernels are compiled for chunks of 4096")
-    from numclip._cuda_pack import table_of
+    from numclip._cuda.pack import table_of
 
-    for module in ("_cuda_chunks", "_cuda_folds", "_cuda_norm", "_cuda_pack", "_cuda_scale", "_cuda_sums"):
-        monkeypatch.setattr(f"numclip.{module}.CHUNK", 32)
+    for module in ("grid", "folds", "norm", "pack", "scaling", "sums"):
+        monkeypatch.setattr(f"numclip._cuda.{module}.CHUNK", 32)
     monkeypatch.setattr("oracle.CHUNK", 32)
     table_of.cache_clear()
     yield

@@ -51,7 +51,7 @@ class Device(FakeCUDAModule):
 def _seen_as_cuda(device):
     """Put it into all modules with kernels."""
     cuda = sys.modules["numba"].cuda
-    homes = [home for name, home in sys.modules.items() if name.startswith("numclip._cuda_")]
+    homes = [home for name, home in sys.modules.items() if name.startswith("numclip._cuda.")]
     homes = [home.__dict__ for home in homes if getattr(home, "cuda", None) is cuda]
     for home in homes:
         home["cuda"] = device

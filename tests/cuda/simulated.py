@@ -1,4 +1,4 @@
-"""The functions of `numclip._cuda_intrinsics` for Numba's simulator, on the memory of the host.
+"""The functions of `numclip._cuda.intrinsics` for Numba's simulator, on the memory of the host.
 
 The simulator runs a kernel as Python, and a device's memory is the host's. What stands here has the same
 names, and so takes the place of the real module.

@@ -12,7 +12,7 @@ from numba import cuda
 from on_device import DeviceArray, on_device, to_host
 
 import numclip
-from numclip import _cuda_arrays, _cuda_described, _cuda_driver, _cuda_plan
+from numclip._cuda import descriptions, driver, libraries, plan
 
 
 def lists():
@@ -130,7 +130,7 @@ class Torch(types.ModuleType):
 
     def empty(self, shape, dtype, device):
         assert device == "cuda:0"
-        return self.Tensor(np.empty(shape, _cuda_described.named_dtype(dtype.removeprefix("torch."))))
+        return self.Tensor(np.empty(shape, descriptions.named_dtype(dtype.removeprefix("torch."))))
 
 
 class CuPy(types.ModuleType):
@@ -175,7 +175,7 @@ def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, rng, modul
     """By its own functions, and on its current stream."""
     handles = []
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(_cuda_plan, "stream_of", lambda device, handle: handles.append(handle))
+    monkeypatch.setattr(plan, "stream_of", lambda device, handle: handles.append(handle))
     kind = module.Tensor if module.__name__ == "torch" else module.ndarray
     host = [
         random_array(rng, dtype, (3, 5)),
@@ -236,11 +236,11 @@ def test_what_there_is_on_the_cpu_alone_says_so(call):
 
 def test_the_stream_that_is_given_is_used(monkeypatch):
     handles = []
-    monkeypatch.setattr(_cuda_plan, "stream_of", lambda device, handle: handles.append(handle))
+    monkeypatch.setattr(plan, "stream_of", lambda device, handle: handles.append(handle))
     for stream in (5, types.SimpleNamespace(ptr=6), types.SimpleNamespace(cuda_stream=7)):
         numclip.global_norm(lists()[1], stream=stream)
     numclip.clip_by_global_norm(lists()[1], 1.0, stream=0)
-    assert handles == [5, 6, 7, _cuda_driver.LEGACY_STREAM]
+    assert handles == [5, 6, 7, driver.LEGACY_STREAM]
     with pytest.raises(TypeError, match="stream should be a CUDA stream or its handle"):
         numclip.global_norm(lists()[1], stream="5")
     with pytest.raises(TypeError, match="stream is for CUDA arrays"):
@@ -249,7 +249,7 @@ def test_the_stream_that_is_given_is_used(monkeypatch):
 
 def test_arrays_of_other_streams_are_waited_for(monkeypatch):
     handles = []
-    monkeypatch.setattr(_cuda_plan, "wait_for", lambda handle, device, stream: handles.append(handle))
+    monkeypatch.setattr(plan, "wait_for", lambda handle, device, stream: handles.append(handle))
     host = three_and_four()
     numclip.global_norm([DeviceArray(host[0], stream=9), DeviceArray(host[1], stream=5)], stream=5)
     assert handles == [9]
@@ -258,7 +258,7 @@ def test_arrays_of_other_streams_are_waited_for(monkeypatch):
 def test_only_a_clipper_is_for_graphs(monkeypatch):
     grads = lists()[1]
     clipper = numclip.Clipper(grads, 1.0)
-    monkeypatch.setattr(_cuda_plan, "is_capturing", lambda handle: True)
+    monkeypatch.setattr(plan, "is_capturing", lambda handle: True)
     assert to_host(clipper())[()] == 5.0
     for call in (lambda: numclip.global_norm(grads), lambda: numclip.clip_by_global_norm(grads, 1.0)):
         with pytest.raises(RuntimeError, match=r"in a CUDA graph, call a numclip\.Clipper"):
@@ -270,9 +270,9 @@ def test_only_a_clipper_is_for_graphs(monkeypatch):
 
 def test_a_clipper_uploads_once(monkeypatch):
     uploads = []
-    upload = _cuda_driver.Workspace._upload
+    upload = driver.Workspace._upload
     monkeypatch.setattr(
-        _cuda_driver.Workspace, "_upload", lambda self, words: (uploads.append(1), upload(self, words))
+        driver.Workspace, "_upload", lambda self, words: (uploads.append(1), upload(self, words))
     )
     host, grads = lists()
     clipper = numclip.Clipper(grads, 1.0)
@@ -300,7 +300,7 @@ def test_arrays_of_both_kinds_in_one_list():
 
 def test_arrays_of_two_devices(monkeypatch):
     host, device = lists()
-    monkeypatch.setattr(_cuda_arrays, "device_of", lambda address: int(address == host[1].ctypes.data))
+    monkeypatch.setattr(libraries, "device_of", lambda address: int(address == host[1].ctypes.data))
     with pytest.raises(ValueError, match=r"t_list\[1\] is on CUDA device 1, t_list\[0\] is on 0"):
         numclip.global_norm(device)
 
@@ -310,10 +310,10 @@ def test_memory_of_no_device(monkeypatch):
 
     def device_of(address):
         if address == host[1].ctypes.data:
-            raise _cuda_driver.UnknownAddress(f"the address {address:#x}")
+            raise driver.UnknownAddress(f"the address {address:#x}")
         return 0
 
-    monkeypatch.setattr(_cuda_arrays, "device_of", device_of)
+    monkeypatch.setattr(libraries, "device_of", device_of)
     with pytest.raises(ValueError, match=r"^t_list\[1\] lies at the address 0x"):
         numclip.global_norm(device)
     with pytest.raises(ValueError, match=r"^t_list\[2\] lies at the address 0x"):

@@ -7,21 +7,21 @@ from arrays import DTYPES, assert_same_norm, random_array
 from on_device import on_device, to_host
 
 import numclip
-from numclip import _cuda_driver, _cuda_pack, _cuda_plan
 from numclip._core.dtypes import FLOAT32, FLOAT64
-from numclip._cuda_table import FIRST_CHUNK, FIRST_RUN, HEADER, LARGE, LARGE_COUNT
+from numclip._cuda import driver, pack, plan
+from numclip._cuda.table import FIRST_CHUNK, FIRST_RUN, HEADER, LARGE, LARGE_COUNT
 
 
 @pytest.fixture
 def launches(monkeypatch):
     """The names of the kernels that are launched."""
-    names, launch = [], _cuda_plan.launch
+    names, launch = [], plan.launch
 
     def record(kernel, *arguments):
         names.append(kernel.__name__)
         launch(kernel, *arguments)
 
-    monkeypatch.setattr(_cuda_plan, "launch", record)
+    monkeypatch.setattr(plan, "launch", record)
     return names
 
 
@@ -77,7 +77,7 @@ def columns(table):
 
 def test_the_table_of_ten_thousand_arrays_and_of_very_long_ones():
     lengths = [1, 0, 4096, 4097, 2**32 + 5, 2**36] + [10] * 9994
-    table = _cuda_pack.Table(tuple((16, 16, length, FLOAT32) for length in lengths))
+    table = pack.Table(tuple((16, 16, length, FLOAT32) for length in lengths))
     chunks = [-(-length // 4096) for length in lengths]
     runs = [-(-n // 4096) if n > 1 else 0 for n in chunks]
     assert columns(table)[FIRST_CHUNK].tolist() == [0, *np.cumsum(chunks)]
@@ -86,20 +86,20 @@ def test_the_table_of_ten_thousand_arrays_and_of_very_long_ones():
     assert columns(table)[LARGE, :2].tolist() == [4, 5]
     assert table.chunks == sum(chunks)
     assert table.size == table.words.size + sum(runs) + sum(chunks)
-    wide = _cuda_pack.Table(tuple((16, 16, length, FLOAT64) for length in lengths))
+    wide = pack.Table(tuple((16, 16, length, FLOAT64) for length in lengths))
     assert wide.size - wide.words.size == 2 * (sum(runs) + sum(chunks))
     assert (wide.single, table.single) == (False, True)
 
 
 @pytest.fixture
 def uploads(monkeypatch):
-    tables, upload = [], _cuda_driver.Workspace._upload
+    tables, upload = [], driver.Workspace._upload
 
     def record(self, words):
         tables.append(words.size)
         upload(self, words)
 
-    monkeypatch.setattr(_cuda_driver.Workspace, "_upload", record)
+    monkeypatch.setattr(driver.Workspace, "_upload", record)
     return tables
 
 

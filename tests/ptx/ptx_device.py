@@ -15,7 +15,7 @@ from numba.cuda import dispatcher
 from ptx_code import Code
 from ptx_grid import Memory, launch
 
-from numclip import _cuda_driver
+from numclip._cuda import driver
 
 MEMORY = Memory()
 # How kernels are compiled and run; tests may change these.
@@ -77,21 +77,21 @@ def start(kernel, blocks, threads, *arguments):
     OPTIONS.launched(kernel, blocks, accesses)
 
 
-_cuda_driver.cuda = SimpleNamespace(
+driver.cuda = SimpleNamespace(
     is_available=lambda: True,
     device_array=device_array,
     pinned_array=np.empty,
     event=lambda timing=True: on_device.Event(),
     external_stream=lambda handle: Stream(),
 )
-_cuda_driver.device_of = lambda address: 0
-_cuda_driver.current_device = lambda: 0
-_cuda_driver.is_capturing = lambda handle: False
-_cuda_driver._configured = lambda kernel, blocks, threads, stream: (
+driver.device_of = lambda address: 0
+driver.current_device = lambda: 0
+driver.is_capturing = lambda handle: False
+driver._configured = lambda kernel, blocks, threads, stream: (
     lambda *arguments: start(kernel, blocks, threads, *arguments)
 )
 
-from numclip import _cuda_arrays  # noqa: E402
+from numclip._cuda import libraries  # noqa: E402
 
-_cuda_arrays.cuda = _cuda_driver.cuda
+libraries.cuda = driver.cuda
 cuda.to_device = DeviceArray

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from numclip import _entries, _native
 from numclip._core import process
 from numclip._core.dtypes import CARRIER, FLOAT64
 from numclip._core.jit import entry
+from numclip._cpu import kernels
+from numclip._cpu.pack import pack_list, py_list
 
 Kernel = Callable[..., Any]
 
@@ -30,66 +31,66 @@ _WIDE = {False: types.none, True: types.boolean}
 _ROWS = types.Array(types.int64, 2, "C")
 _SUMS = types.Array(types.float64, 1, "C")
 
-_pack = entry(_native.pack, nogil=False)
-_clip_list = entry(_entries.clip_list, nogil=False)
-_clip_rows = entry(_entries.clip_rows, nogil=False)
-_clip_each = entry(_entries.clip_each)
-_combine = entry(_entries.combine)
-_decide = entry(_entries.decide)
-_square_sums = {parallel: entry(_entries.square_sums, parallel=parallel) for parallel in (False, True)}
-_scale_all = {parallel: entry(_entries.scale_all, parallel=parallel) for parallel in (False, True)}
+_pack = entry(pack_list, nogil=False)
+_clip_list = entry(kernels.clip_list, nogil=False)
+_clip_rows = entry(kernels.clip_rows, nogil=False)
+_clip_each = entry(kernels.clip_each)
+_combine = entry(kernels.combine)
+_decide = entry(kernels.decide)
+_square_sums = {parallel: entry(kernels.square_sums, parallel=parallel) for parallel in (False, True)}
+_scale_all = {parallel: entry(kernels.scale_all, parallel=parallel) for parallel in (False, True)}
 
 
 @cache
 def pack() -> Kernel:
-    """Return `_native.pack`."""
-    lists = (_native.py_list, _native.py_list)
+    """Return `pack.pack_list`."""
+    lists = (py_list, py_list)
     return _compiled(_pack, (*lists, types.int64, _ROWS, types.int64, types.int64))
 
 
 @cache
 def clip_list(kind: int) -> Kernel:
-    """Return `_entries.clip_list` for one kind."""
-    lists = (_native.py_list, _native.py_list, types.int64, types.int64)
+    """Return `kernels.clip_list` for one kind."""
+    lists = (py_list, py_list, types.int64, types.int64)
     return _compiled(_clip_list, (*lists, *_types_of(kind), types.float64, types.int64))
 
 
 @cache
 def clip_rows(kind: int) -> Kernel:
-    """Return `_entries.clip_rows` for one kind."""
+    """Return `kernels.clip_rows` for one kind."""
     integers = [types.int64] * 2
     return _compiled(_clip_rows, (*integers, *_types_of(kind), *integers, types.float64))
 
 
 @cache
 def clip_each(kind: int) -> Kernel:
-    """Return `_entries.clip_each` for one kind."""
+    """Return `kernels.clip_each` for one kind."""
     return _compiled(_clip_each, (_ROWS, *_types_of(kind), _SUMS, _SUMS))
 
 
 @cache
 def square_sums(kind: int, wide: bool, parallel: bool) -> Kernel:
-    """Return `_entries.square_sums` for one kind, in a list that has 64-bit elements or not."""
+    """Return `kernels.square_sums` for one kind, in a list that has 64-bit elements or not."""
     numbers = (types.int64, types.float64, _WIDE[wide], _SUMS, _SUMS)
     return _compiled(_square_sums[parallel], (_ROWS, *_types_of(kind)[:2], *numbers))
 
 
 @cache
 def scale_all(kind: int, parallel: bool) -> Kernel:
-    """Return `_entries.scale_all` for one kind."""
+    """Return `kernels.scale_all` for one kind."""
     numbers = (types.int64, types.float64, types.float64)
     return _compiled(_scale_all[parallel], (_ROWS, *_types_of(kind)[:2], *numbers))
 
 
 @cache
 def combine(wide: bool) -> Kernel:
-    """Return `_entries.combine`, for a list that has 64-bit elements or not."""
+    """Return `kernels.combine`, for a list that has 64-bit elements or not."""
     return _compiled(_combine, (_SUMS, _SUMS, _WIDE[wide]))
 
 
 @cache
 def decide() -> Kernel:
-    """Return `_entries.decide`."""
+    """Return `kernels.decide`."""
     return _compiled(_decide, (*[types.float64] * 4, types.boolean))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from numba import int64
 
 from numclip._core.dtypes import FLOAT64, ITEM_SIZE
-from numclip._cuda_chunks import (
+from numclip._cuda.grid import (
     CHUNK,
     CREW,
     LANES,
@@ -18,9 +18,9 @@ from numclip._cuda_chunks import (
     item_size,
     load_int,
 )
-from numclip._cuda_intrinsics import load, load_four, multiply, sync_warp, widen
-from numclip._cuda_table import FIRST_CHUNK, KIND, LENGTH, SOURCE
-from numclip._cuda_terms import accumulate, terms
+from numclip._cuda.intrinsics import load, load_four, multiply, sync_warp, widen
+from numclip._cuda.table import FIRST_CHUNK, KIND, LENGTH, SOURCE
+from numclip._cuda.terms import accumulate, terms
 
 
 @cache

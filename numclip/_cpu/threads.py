@@ -40,8 +40,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 
-from numclip import _cores
 from numclip._core import process
+from numclip._cpu import cores
 
 SERIAL_ELEMENTS = 4_000_000
 CONTESTED_ELEMENTS = 64_000_000
@@ -121,7 +121,7 @@ def _runs_tbb() -> bool:
 
 def may_start() -> bool:
     """Tell whether any list is large enough for a second thread, as things are."""
-    return serial_elements() < sys.maxsize and _cores.available_cores() > 1
+    return serial_elements() < sys.maxsize and cores.available_cores() > 1
 
 
 def serial_elements() -> int:
@@ -135,13 +135,13 @@ def blocks(elements: int) -> int:
     """Return the number of threads, each with a block of its own, for a list of this many elements."""
     if elements <= SERIAL_ELEMENTS or elements <= serial_elements():
         return 1
-    cores = _cores.available_cores()
+    usable = cores.available_cores()
     if elements < CONTESTED_ELEMENTS:
-        cores -= _running_threads(cores)
-    cores = min(cores, elements // ELEMENTS_PER_THREAD)
+        usable -= _running_threads(usable)
+    usable = min(usable, elements // ELEMENTS_PER_THREAD)
     if _limit is not None:
-        cores = min(cores, _limit)
-    return 1 if cores <= 1 else min(cores, _numba_threads())
+        usable = min(usable, _limit)
+    return 1 if usable <= 1 else min(usable, _numba_threads())
 
 
 def _read(path: str) -> bytes:

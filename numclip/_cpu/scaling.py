@@ -4,9 +4,18 @@ from typing import Any
 
 from numclip._core.contract import LANES
 from numclip._core.jit import helper, named_helper
-from numclip._half_products import SMALLEST_FACTOR, scale_halves
-from numclip._simd import WIDTH, times
-from numclip._simd_memory import CACHE_LINE, fence, fetch_ahead, load, load_part, store, store_part, stream
+from numclip._cpu.products import SMALLEST_FACTOR, scale_halves
+from numclip._cpu.simd import WIDTH, times
+from numclip._cpu.simd_memory import (
+    CACHE_LINE,
+    fence,
+    fetch_ahead,
+    load,
+    load_part,
+    store,
+    store_part,
+    stream,
+)
 
 # From 64 MB of float32 on it pays to write past the caches: 16 million elements in 14 ms, not 18, 64 million
 # in 45, not 75. Halves have a quicker way without: 32 million bfloat16 take 5.1 ms, not 8.0.

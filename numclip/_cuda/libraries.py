@@ -13,8 +13,8 @@ from numba import cuda
 from numpy.typing import NDArray
 
 from numclip._core.dtypes import BY_NAME, ITEM_SIZE
-from numclip._cuda_described import description, known_kind, named_dtype
-from numclip._cuda_driver import LEGACY_STREAM, address_of, current_device, device_of
+from numclip._cuda.descriptions import description, known_kind, named_dtype
+from numclip._cuda.driver import LEGACY_STREAM, address_of, current_device, device_of
 
 Array = NDArray[Any]
 

@@ -7,12 +7,10 @@ import numpy as np
 from numclip._arrays import checks, devices
 from numclip._arrays.names import LIST, Names
 from numclip._core.dtypes import BY_NAME
-from numclip._cuda_arrays import library
-from numclip._cuda_chunks import COPY_THREADS, CREWS, THREADS
-from numclip._cuda_copies import copy_elements
-from numclip._cuda_decide import use_given
-from numclip._cuda_described import name_of
-from numclip._cuda_driver import (
+from numclip._cuda.copies import copy_elements
+from numclip._cuda.decision import use_given
+from numclip._cuda.descriptions import name_of
+from numclip._cuda.driver import (
     Workspace,
     handle_of,
     is_capturing,
@@ -23,10 +21,12 @@ from numclip._cuda_driver import (
     stream_of,
     wait_for,
 )
-from numclip._cuda_entries import check_overlap, read_list
-from numclip._cuda_norm import norm
-from numclip._cuda_pack import pack
-from numclip._cuda_scale import scale
+from numclip._cuda.entries import check_overlap, read_list
+from numclip._cuda.grid import COPY_THREADS, CREWS, THREADS
+from numclip._cuda.libraries import library
+from numclip._cuda.norm import norm
+from numclip._cuda.pack import pack
+from numclip._cuda.scaling import scale
 
 
 class Plan:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip import _kernels, _known, _threads
 from numclip._arrays import checks, overlap
 from numclip._arrays.devices import refuse_mixed
 from numclip._arrays.entries import prepare
@@ -17,7 +16,8 @@ from numclip._arrays.pool import empty_like
 from numclip._core.contract import COLUMNS
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64, REALS
 from numclip._core.scalars import as_float32
-from numclip._native import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
+from numclip._cpu import abi, compiled, threads
+from numclip._cpu.pack import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 
 Array = NDArray[Any]
 
@@ -82,8 +82,8 @@ class Plan:
     def _pack(self, start: int, mode: int) -> int:
         """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
         done: int
-        done, self._kinds, self._total, overlaps = _kernels.pack()(
-            self._sources, self._targets, _known.ADDRESS, self._rows, start, mode
+        done, self._kinds, self._total, overlaps = compiled.pack()(
+            self._sources, self._targets, abi.ADDRESS, self._rows, start, mode
         )
         if overlaps:
             overlap.check(self._sources, self._targets, self._names)
@@ -102,7 +102,7 @@ class Plan:
             plain = prepare(sources[done], target, name, target_name, new=mode == NEW_TARGETS)
             sources[done], targets[done] = plain.source, plain.target
             self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
-            _known.register(plain.flat_source.dtype)
+            abi.register(plain.flat_source.dtype)
             self.results[done] = plain.result
             self._loads += plain.loads
             self._stores += plain.stores
@@ -114,12 +114,12 @@ class Plan:
 
     def _clip_at_once(self) -> Any:
         """Return what clips a list of one kind by one thread, or None for other lists."""
-        if self._kinds.bit_count() != 1 or self._total > _threads.SERIAL_ELEMENTS:
+        if self._kinds.bit_count() != 1 or self._total > threads.SERIAL_ELEMENTS:
             return None
         kind = self._kinds.bit_length() - 1
-        scalar = _known.scalar_addresses(kind)
-        arguments = (self._rows.ctypes.data, len(self._rows), *_kernels.KIND_ARGUMENTS[kind], *scalar)
-        return partial(_kernels.clip_rows(kind), *arguments)
+        scalar = abi.scalar_addresses(kind)
+        arguments = (self._rows.ctypes.data, len(self._rows), *compiled.KIND_ARGUMENTS[kind], *scalar)
+        return partial(compiled.clip_rows(kind), *arguments)
 
     def step(self) -> Any:
         """Return what clips: a function of the clip_norm that returns (norm, factor)."""
@@ -145,16 +145,16 @@ class Plan:
 
     def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[Any, float]:
         """Run what is not one kind on one thread: a sum and a scaling for each kind."""
-        blocks = _threads.blocks(self._total)
-        with _threads.noting_workers() if blocks > 1 else nullcontext():
+        blocks = threads.blocks(self._total)
+        with threads.noting_workers() if blocks > 1 else nullcontext():
             root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
             single = self._single and use_norm is None
-            norm, factor, step, whole, clips = _kernels.decide()(root, rest, unit, clip_norm, single)
+            norm, factor, step, whole, clips = compiled.decide()(root, rest, unit, clip_norm, single)
             # Where nothing is to be written, threads are not asked to find that out: after a product they
             # may have to wait for a core.
             if clips or not self._all_in_place:
                 for kind, dtype, _ in self._each_kind():
-                    _kernels.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
+                    compiled.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
         if use_norm is not None:
             return use_norm, whole
         return (as_float32 if self._single else np.float64)(norm), whole
@@ -171,19 +171,19 @@ class Plan:
         flag = True if wide else None
         sums, errors = np.zeros((2, len(self._rows)))
         for kind, dtype, _ in self._each_kind():
-            square_sums = _kernels.square_sums(kind, wide, blocks > 1)
+            square_sums = compiled.square_sums(kind, wide, blocks > 1)
             square_sums(self._rows, kind, dtype, blocks, unit, flag, sums, errors)
-        combined: tuple[float, float, float] = _kernels.combine(wide)(sums, errors, flag)
+        combined: tuple[float, float, float] = compiled.combine(wide)(sums, errors, flag)
         return combined
 
     def _each_kind(self) -> list[tuple[int, Any, Any]]:
-        return [_kernels.KIND_ARGUMENTS[kind] for kind in _ALL_KINDS if self._kinds >> kind & 1]
+        return [compiled.KIND_ARGUMENTS[kind] for kind in _ALL_KINDS if self._kinds >> kind & 1]
 
 
 @cache
 def _at_once(kind: int) -> tuple[Any, ...]:
     """Return the kernel for a list of one kind, and what that is told of the kind."""
-    return _kernels.clip_list(kind), *_kernels.KIND_ARGUMENTS[kind]
+    return compiled.clip_list(kind), *compiled.KIND_ARGUMENTS[kind]
 
 
 def _first_kind(entries: list[Any]) -> int:
@@ -199,20 +199,18 @@ def clip(t_list: Any, out: Any, clip_norm: float, names: Names = LIST) -> tuple[
     """Clip once, and return (results, norm, factor)."""
     global _kind  # noqa: PLW0603 no more than a guess, so it does not matter which thread set it
     sources, targets, mode = arguments(t_list, out)
-    most = _threads.SERIAL_ELEMENTS
+    most = threads.SERIAL_ELEMENTS
     kind = _kind or _first_kind(sources)
     while True:
         kernel, _, dtype, wide = _at_once(kind)
-        kinds, norm, factor = kernel(
-            sources, targets, _known.ADDRESS, mode, kind, dtype, wide, clip_norm, most
-        )
+        kinds, norm, factor = kernel(sources, targets, abi.ADDRESS, mode, kind, dtype, wide, clip_norm, most)
         if kinds == 1 << kind:
             _kind = kind
             return targets, norm, factor
         if kinds > 0 and kinds.bit_count() == 1:
             kind = kinds.bit_length() - 1
-        elif kinds < 0 and _threads.serial_elements() > most:
-            most = _threads.serial_elements()
+        elif kinds < 0 and threads.serial_elements() > most:
+            most = threads.serial_elements()
         else:
             plan = Plan(sources, targets, mode, names)
             return plan.results, *plan.run(clip_norm)

@@ -3,7 +3,7 @@
 A crew of eight threads has a chunk of 4096 elements, each thread four neighbouring lanes of the 32. A warp, a
 lane per thread, sums sums. Nothing depends on the grid or on which block is first, so the bits are the CPU's.
 
-Every kernel takes the address of the packed list (see `_cuda_table`), and the number of its entries.
+Every kernel takes the address of the packed list (see `table`), and the number of its entries.
 """
 
 from functools import cache
@@ -11,9 +11,9 @@ from typing import Any
 
 from numba import cuda, int64
 
-from numclip import _cuda_table
 from numclip._core.dtypes import FLOAT64, ITEM_SIZE
-from numclip._cuda_intrinsics import INT64, load, store
+from numclip._cuda import table
+from numclip._cuda.intrinsics import INT64, load, store
 
 CHUNK = 4096
 LANES = 32
@@ -28,7 +28,7 @@ COPY_THREADS = 256
 
 device = cuda.jit(device=True)
 
-column = device(_cuda_table.column)
+column = device(table.column)
 load_int, store_int = load(INT64), store(INT64)
 load_double, store_double = load(FLOAT64), store(FLOAT64)
 

@@ -8,9 +8,9 @@ from numba import cuda
 
 from numclip._core import contract
 from numclip._core.dtypes import FLOAT32
-from numclip._cuda_chunks import device, store_double
-from numclip._cuda_intrinsics import load, narrow, store, widen
-from numclip._cuda_table import FACTOR, STEP
+from numclip._cuda.grid import device, store_double
+from numclip._cuda.intrinsics import load, narrow, store, widen
+from numclip._cuda.table import FACTOR, STEP
 
 root_of = device(contract.root_of)
 returned_norm = device(contract.returned_norm)

@@ -8,8 +8,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from numclip._core.dtypes import FLOAT64
-from numclip._cuda_chunks import device, load_double, store_double
-from numclip._cuda_intrinsics import add_square, fused, multiply
+from numclip._cuda.grid import device, load_double, store_double
+from numclip._cuda.intrinsics import add_square, fused, multiply
 
 
 class Terms(NamedTuple):

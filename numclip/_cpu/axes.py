@@ -6,11 +6,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from numclip import _kernels
 from numclip._arrays import checks, entries, overlap
 from numclip._core.contract import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
 from numclip._core.dtypes import BY_NAME, native
 from numclip._core.environment import default_environment
+from numclip._cpu import compiled
 
 Array = NDArray[Any]
 
@@ -64,5 +64,5 @@ def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
     rows[:, KIND] = kind
     rows[:, FIRST_CHUNK] = 0  # each row is a list of its own
     factors = np.empty(parts)
-    _kernels.clip_each(kind)(rows, *_kernels.KIND_ARGUMENTS[kind], np.ascontiguousarray(limits), factors)
+    compiled.clip_each(kind)(rows, *compiled.KIND_ARGUMENTS[kind], np.ascontiguousarray(limits), factors)
     return factors

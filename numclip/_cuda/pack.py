@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip._core.dtypes import FLOAT64, ITEM_SIZE
-from numclip._cuda_chunks import CHUNK
-from numclip._cuda_table import (
+from numclip._cuda.grid import CHUNK
+from numclip._cuda.table import (
     ARRAY_SUMS,
     CHUNK_SUMS,
     COLUMNS,

@@ -12,11 +12,11 @@ from llvmlite import ir
 from numba import carray, types
 from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
-from numclip import _known
 from numclip._core import contract
 from numclip._core.contract import FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
 from numclip._core.dtypes import ITEM_SIZE, NOTHING
 from numclip._core.jit import helper
+from numclip._cpu import abi
 
 chunks_of = helper(contract.chunks_of)
 
@@ -151,10 +151,10 @@ def _pack_entry(source: int, target: int, known: Any, row: Any, mode: int) -> bo
 @helper
 def known_at(address: int) -> Any:
     """Return what `_known` has put together for compiled code."""
-    return carray(pointer(address, np.int64), (_known.ROWS, _known.COLUMNS))
+    return carray(pointer(address, np.int64), (abi.ROWS, abi.COLUMNS))
 
 
-def pack(
+def pack_list(
     sources: Any, targets: Any, known_address: int, rows: Any, start: int, mode: int
 ) -> tuple[int, int, int, bool]:
     """Fill the rows from `start` on, until an entry needs Python's care.

@@ -5,9 +5,9 @@ from typing import Any
 
 from numba import cuda, int64
 
-from numclip._cuda_chunks import load_double, load_int
-from numclip._cuda_intrinsics import load_bytes, store_bytes
-from numclip._cuda_table import FACTOR, STEP
+from numclip._cuda.grid import load_double, load_int
+from numclip._cuda.intrinsics import load_bytes, store_bytes
+from numclip._cuda.table import FACTOR, STEP
 
 
 @cache

@@ -14,7 +14,7 @@ from typing import Any
 
 from numclip._core.contract import CHUNK, LANES
 from numclip._core.jit import choosing_helper, helper, named_helper
-from numclip._simd import (
+from numclip._cpu.simd import (
     WIDTH,
     add,
     add_square,
@@ -28,7 +28,7 @@ from numclip._simd import (
     times,
     zeros,
 )
-from numclip._simd_memory import fetch_ahead, load, load_part
+from numclip._cpu.simd_memory import fetch_ahead, load, load_part
 
 
 @helper

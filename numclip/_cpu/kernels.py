@@ -10,18 +10,17 @@ from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from numclip import _native
 from numclip._core import contract
 from numclip._core.contract import COLUMNS, FIRST_CHUNK, LENGTH
 from numclip._core.dtypes import FLOAT64
 from numclip._core.fpenv import enter, held, leave
 from numclip._core.jit import helper
-from numclip._cpu import bounds, flat_views, gather, rows_at, scale_block, sum_block
-from numclip._known import FLOAT32_ROW, FLOAT64_ROW
-from numclip._native import chunks_of, known_at, py_list_size
-from numclip._numpy_scalar import numpy_scalar, stored
-from numclip._sums import fold
-from numclip._unowned import keep, unowned
+from numclip._cpu.abi import FLOAT32_ROW, FLOAT64_ROW
+from numclip._cpu.blocks import bounds, flat_views, gather, rows_at, scale_block, sum_block
+from numclip._cpu.numpy_scalar import numpy_scalar, stored
+from numclip._cpu.pack import chunks_of, known_at, pack_list, py_list_size
+from numclip._cpu.sums import fold
+from numclip._cpu.unowned import keep, unowned
 
 # Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
 LOCKED_CHUNKS = 16
@@ -30,7 +29,7 @@ rescue_unit = helper(contract.rescue_unit)
 root_of = helper(contract.root_of)
 returned_norm = helper(contract.returned_norm)
 scale_factor = helper(contract.scale_factor)
-pack = helper(_native.pack)
+pack = helper(pack_list)
 
 
 def square_sums(

@@ -9,10 +9,10 @@ from numclip._arrays.devices import array_of, first_array
 from numclip._arrays.names import Names
 from numclip._arrays.slices import IndexedSlices
 from numclip._core.dtypes import BY_NAME, ITEM_SIZE
-from numclip._cuda_arrays import Interface, library
-from numclip._cuda_described import name_of
-from numclip._cuda_driver import UnknownAddress, on_device
-from numclip._cuda_pack import Gap, Gaps, Row
+from numclip._cuda.descriptions import name_of
+from numclip._cuda.driver import UnknownAddress, on_device
+from numclip._cuda.libraries import Interface, library
+from numclip._cuda.pack import Gap, Gaps, Row
 
 Array = NDArray[Any]
 

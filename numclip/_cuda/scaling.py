@@ -6,7 +6,7 @@ from typing import Any
 from numba import cuda, int64
 
 from numclip._core.dtypes import ITEM_SIZE
-from numclip._cuda_chunks import (
+from numclip._cuda.grid import (
     CHUNK,
     CREW,
     CREWS,
@@ -20,8 +20,8 @@ from numclip._cuda_chunks import (
     load_int,
     row_of,
 )
-from numclip._cuda_intrinsics import load, load_four, multiply, narrow, store, store_four, widen
-from numclip._cuda_table import FACTOR, FIRST_CHUNK, KIND, LENGTH, SOURCE, STEP, TARGET
+from numclip._cuda.intrinsics import load, load_four, multiply, narrow, store, store_four, widen
+from numclip._cuda.table import FACTOR, FIRST_CHUNK, KIND, LENGTH, SOURCE, STEP, TARGET
 
 
 @device

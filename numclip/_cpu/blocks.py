@@ -15,9 +15,9 @@ from numba.typed import List
 from numclip._core.contract import CHUNK, COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
 from numclip._core.fpenv import enter, held, leave
 from numclip._core.jit import helper
-from numclip._native import chunks_of, pointer
-from numclip._scaling import scale_segment
-from numclip._sums import fold, sum_of_squares
+from numclip._cpu.pack import chunks_of, pointer
+from numclip._cpu.scaling import scale_segment
+from numclip._cpu.sums import fold, sum_of_squares
 
 # A list of up to this many chunks is scaled from its end, in segments of this many elements: the level-2
 # cache holds what was summed last, and 930 thousand float32 take 228 us, not 284. For 124 million, which no

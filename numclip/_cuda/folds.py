@@ -5,10 +5,10 @@ from typing import Any
 
 from numba import cuda, int64
 
-from numclip._cuda_chunks import CHUNK, LANES, THREADS, WARPS, column, device, load_int
-from numclip._cuda_intrinsics import sync_warp
-from numclip._cuda_table import ARRAY_SUMS, FIRST_RUN, LARGE, LARGE_COUNT, RUN_SUMS
-from numclip._cuda_terms import terms
+from numclip._cuda.grid import CHUNK, LANES, THREADS, WARPS, column, device, load_int
+from numclip._cuda.intrinsics import sync_warp
+from numclip._cuda.table import ARRAY_SUMS, FIRST_RUN, LARGE, LARGE_COUNT, RUN_SUMS
+from numclip._cuda.terms import terms
 
 
 @cache

@@ -18,7 +18,7 @@ from numclip._core.half import (
     half_to_float,
     splat,
 )
-from numclip._simd import WIDTH, lanes
+from numclip._cpu.simd import WIDTH, lanes
 
 CACHE_LINE = 64
 # The processor's own look ahead ends at a page. With this one, 25 million float32 are summed in 2.1 ms, not

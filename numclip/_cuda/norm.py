@@ -12,7 +12,9 @@ from numba import cuda, float64, int64
 
 from numclip._core import contract
 from numclip._core.dtypes import FLOAT64
-from numclip._cuda_chunks import (
+from numclip._cuda.decision import decision, read_number
+from numclip._cuda.folds import array_sum, large_sums, list_sum, warp_sum
+from numclip._cuda.grid import (
     CHUNK,
     CREW,
     CREWS,
@@ -26,11 +28,9 @@ from numclip._cuda_chunks import (
     row_of,
     store_int,
 )
-from numclip._cuda_decide import decision, read_number
-from numclip._cuda_folds import array_sum, large_sums, list_sum, warp_sum
-from numclip._cuda_intrinsics import next_ticket, sync_warp
-from numclip._cuda_sums import chunk_sum
-from numclip._cuda_table import (
+from numclip._cuda.intrinsics import next_ticket, sync_warp
+from numclip._cuda.sums import chunk_sum
+from numclip._cuda.table import (
     ARRAY_SUMS,
     CHUNK_SUMS,
     FIRST_CHUNK,
@@ -39,7 +39,7 @@ from numclip._cuda_table import (
     RUN_TICKETS,
     TICKET,
 )
-from numclip._cuda_terms import terms
+from numclip._cuda.terms import terms
 
 rescue_unit = device(contract.rescue_unit)
 

@@ -1,0 +1,1 @@
+"""The backend for NumPy arrays: kernels that Numba compiles for the host."""
