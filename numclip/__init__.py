@@ -48,16 +48,14 @@ rounding mode or trapping exceptions, and what it has set is as it was after the
 copy against exact results.
 """
 
-from numclip._api import clip_by_global_norm, clip_factor, global_norm
 from numclip._arrays.pool import set_recycling
 from numclip._arrays.slices import IndexedSlices
-from numclip._by_norm import clip_by_norm
-from numclip._by_value import clip_by_value
-from numclip._clipper import Clipper
-from numclip._config import show_config
+from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm
 from numclip._cpu.threads import set_num_threads
-from numclip._tree import clip_tree_by_global_norm
-from numclip._warmup import warmup
+from numclip._diagnostics import show_config
+from numclip._settings import warmup
+from numclip._single import clip_by_norm, clip_by_value
+from numclip.tree import clip_tree_by_global_norm
 
 __all__ = [
     "Clipper",

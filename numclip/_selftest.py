@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from numclip._api import clip_by_global_norm, clip_factor, global_norm
 from numclip._arrays.slices import IndexedSlices
-from numclip._clipper import Clipper
+from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm
 from numclip._cpu import threads
 
 Check = Callable[[], None]

@@ -108,6 +108,6 @@ def test_an_unknown_command_is_refused():
 
 
 def test_optional_packages_are_found_without_an_import():
-    assert numclip._config.version("numpy") == np.__version__
-    assert numclip._config.version("no-such-distribution") is None
+    assert numclip._diagnostics.version("numpy") == np.__version__
+    assert numclip._diagnostics.version("no-such-distribution") is None
     assert "tbb" not in sys.modules

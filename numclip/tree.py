@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from numclip._api import clip
 from numclip._arrays.containers import node
 from numclip._arrays.names import Names
+from numclip._clip import clip
 
 
 def clip_tree_by_global_norm(
