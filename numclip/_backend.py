@@ -1,10 +1,92 @@
-"""Which backend a list belongs to: that of its first array."""
+"""The seam between the public functions and the backends: what a backend offers, and which one a list takes.
 
-from typing import Any
+`numclip._cpu.backend` and `numclip._cuda.backend` are the two. Both are loaded when a list first needs them:
+`import numclip` loads neither Numba nor a driver.
+"""
+
+from functools import cache
+from typing import Any, Protocol
+
+import numpy as np
 
 from numclip._arrays.devices import first_array, is_cuda
+from numclip._arrays.labels import LIST, Labels
+from numclip._core import process
 
 
-def on_cuda(t_list: Any) -> bool:
-    """Tell whether the first array of a list lies on a CUDA device; where it is no list, False."""
-    return is_cuda(first_array(t_list)[1])
+class Plan(Protocol):
+    """A list, checked and packed once, to be clipped again and again."""
+
+    results: list[Any]
+
+    def __call__(self, clip_norm: Any, use_norm: Any = None) -> Any:
+        """Clip the arrays as they are now, to norms that the backend has checked; return the norm."""
+        ...
+
+
+class Backend(Protocol):
+    """What is done with the arrays of one kind of memory.
+
+    `output` is an `Output` (see `numclip._arrays.output`) or a list of the caller's. Every argument is checked before anything is written.
+    """
+
+    def clip(
+        self,
+        t_list: Any,
+        output: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        labels: Labels = LIST,
+        stream: Any = None,
+    ) -> tuple[list[Any], Any]:
+        """Clip once; return (results, norm)."""
+        ...
+
+    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+        """Write nothing; return (factor, norm)."""
+        ...
+
+    def plan(self, t_list: Any, output: Any) -> Plan:
+        """Check and pack a list for many calls."""
+        ...
+
+    def clip_norm(self, value: Any) -> Any:
+        """Check a clip_norm; return it in the form that a plan takes."""
+        ...
+
+    def use_norm(self, value: Any) -> Any:
+        """Check a use_norm; return it in the form that a plan takes."""
+        ...
+
+    def clip_along(self, t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
+        """Clip the slices of an array along some axes, each by its own norm."""
+        ...
+
+    def compile_ahead(self, typecodes: set[int]) -> None:
+        """Compile what lists of these element types need."""
+        ...
+
+
+@cache
+def cpu() -> Backend:
+    """Return the backend for NumPy arrays, after loading Numba."""
+    with process.loading, process.uninterrupted():
+        from numclip._cpu.backend import BACKEND
+
+    return BACKEND
+
+
+@cache
+def cuda() -> Backend:
+    """Return the backend for CUDA arrays, after loading numba-cuda."""
+    from numclip._cuda.backend import BACKEND
+
+    return BACKEND
+
+
+def backend_of(t_list: Any) -> Backend:
+    """Return the backend of a list: that of its first array."""
+    # Fast path: a list that starts with a NumPy array belongs to the CPU.
+    if type(t_list) is list and t_list and type(t_list[0]) is np.ndarray:
+        return cpu()
+    return cuda() if is_cuda(first_array(t_list)[1]) else cpu()

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from numclip import _backend
 from numclip._arrays import checks
+from numclip._arrays.devices import first_array, is_cuda
+from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import guards
-from numclip._arrays.names import LIST, Names
 from numclip._core import process
 
 
@@ -38,12 +38,12 @@ def cuda_plans() -> Any:
 
 
 def clip(
-    t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Names = LIST, stream: Any = None
+    t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Labels = LIST, stream: Any = None
 ) -> tuple[list[Any], Any, Any]:
     """Check the norms, clip, and return (results, norm, factor); `out` is as for `plan.arguments`."""
     # The usual list is known by its first array, without a call.
     usual = type(t_list) is list and t_list and type(t_list[0]) is np.ndarray
-    if not usual and _backend.on_cuda(t_list):
+    if not usual and is_cuda(first_array(t_list)[1]):
         clipped: tuple[list[Any], Any, Any] = cuda_plans().clip(
             t_list, out, clip_norm, use_norm, names, stream
         )
@@ -177,7 +177,7 @@ def global_norm(t_list: Any, *, stream: Any = None) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    if stream is None and not _backend.on_cuda(t_list):
+    if stream is None and not is_cuda(first_array(t_list)[1]):
         return plans().clip(t_list, None, math.inf)[1]
     return clip(t_list, None, math.inf, None, stream=stream)[1]
 
@@ -223,7 +223,7 @@ def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[floa
     >>> params
     [array([-0.15,  0.  ], dtype=float32), array([-0.2], dtype=float32)]
     """
-    if _backend.on_cuda(t_list):
+    if is_cuda(first_array(t_list)[1]):
         on_device: tuple[Any, Any] = cuda_plans().clip_factor(t_list, clip_norm, use_norm)
         return on_device
     _, norm, factor = clip(t_list, None, clip_norm, use_norm)
@@ -279,7 +279,7 @@ class Clipper:
 
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
         out = t_list if out is None else out
-        on_cuda = _backend.on_cuda(t_list)
+        on_cuda = is_cuda(first_array(t_list)[1])
         self._numbers: Any = cuda_plans() if on_cuda else checks
         self._limit = self._numbers.clip_norm(clip_norm)
         if on_cuda:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip._arrays import checks, entries
-from numclip._arrays.names import ARRAY
+from numclip._arrays.labels import ARRAY
 from numclip._clip import clip, plans
 from numclip._core.dtypes import rounded
 from numclip._core.environment import default_environment

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from numclip._arrays.containers import node
-from numclip._arrays.names import Names
+from numclip._arrays.labels import Labels
 from numclip._clip import clip
 
 
@@ -67,7 +67,7 @@ def clip_tree_by_global_norm(
     leaves: list[Any] = []
     paths: list[str] = []
     _flatten(tree, "", leaves, paths)
-    names = Names(lambda i: f"tree{paths[i]}", lambda i: f"out{paths[i]}")
+    names = Labels(lambda i: f"tree{paths[i]}", lambda i: f"out{paths[i]}")
     if out is None:
         results, norm, _ = clip(leaves, ..., clip_norm, use_norm, names)
         return _unflatten(tree, iter(results)), norm

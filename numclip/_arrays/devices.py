@@ -5,7 +5,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from numclip._arrays.names import Names
+from numclip._arrays.labels import Labels
 from numclip._arrays.slices import IndexedSlices
 
 
@@ -60,9 +60,11 @@ def first_array(t_list: Any) -> tuple[int, Any]:
     return 0, None
 
 
-def refuse_mixed(t_list: list[Any], index: int, names: Names) -> None:
-    """Raise for an entry that lies on a CUDA device, in a list whose first array does not."""
-    first = first_array(t_list)[0]
-    if index != first and is_cuda(array_of(t_list[index])):
-        name = names.entry(index) + ".values" * isinstance(t_list[index], IndexedSlices)
-        raise TypeError(f"{name} is a CUDA array, but {names.entry(first)} is not")
+def refuse_mixed(t_list: list[Any], index: int, labels: Labels) -> None:
+    """Raise for an entry that lies in another kind of memory than the first array of its list."""
+    first, array = first_array(t_list)
+    on_cuda = is_cuda(array)
+    if t_list[index] is not None and is_cuda(array_of(t_list[index])) != on_cuda:
+        label = labels.entry(index) + ".values" * isinstance(t_list[index], IndexedSlices)
+        what, other = ("not a CUDA array", "is") if on_cuda else ("a CUDA array", "is not")
+        raise TypeError(f"{label} is {what}, but {labels.entry(first)} {other}")

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip._arrays import checks, memory, overlap, sparse
-from numclip._arrays.names import ARRAY
+from numclip._arrays.labels import ARRAY
 from numclip._arrays.pool import empty_like
 from numclip._arrays.slices import IndexedSlices
 from numclip._core.dtypes import native

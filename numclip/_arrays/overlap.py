@@ -7,7 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
-from numclip._arrays.names import Names
+from numclip._arrays.labels import Labels
 
 Array = NDArray[Any]
 
@@ -37,7 +37,7 @@ def _identity(array: Array) -> tuple[Any, ...]:
     return (array.ctypes.data, array.dtype, tuple(sorted(_steps(array))))
 
 
-def check(sources: Iterable[Array | None], targets: Iterable[Array | None], names: Names) -> None:
+def check(sources: Iterable[Array | None], targets: Iterable[Array | None], labels: Labels) -> None:
     """Raise for a target that shares a byte with another entry; the same array twice in place is allowed.
 
     Linear in the memory that the overlapping spans cover, so that many interleaved columns of one matrix
@@ -57,10 +57,10 @@ def check(sources: Iterable[Array | None], targets: Iterable[Array | None], name
     clusters = _clusters(sorted(spans, key=lambda span: span.low))
     conflicts = [_conflict(cluster) for cluster in clusters if len(cluster) > 1]
     for first, second in sorted(filter(None, conflicts), key=lambda pair: pair[0].entry):
-        name = names.target(first.entry)
+        label = labels.target(first.entry)
         if second.is_target:
-            raise ValueError(f"{name} and {names.target(second.entry)} overlap in memory")
-        raise ValueError(f"{name} overlaps {names.entry(second.entry)} in memory")
+            raise ValueError(f"{label} and {labels.target(second.entry)} overlap in memory")
+        raise ValueError(f"{label} overlaps {labels.entry(second.entry)} in memory")
 
 
 def _clusters(spans: list[Span]) -> Iterable[list[Span]]:

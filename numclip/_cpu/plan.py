@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from numclip._arrays import checks, overlap
 from numclip._arrays.devices import refuse_mixed
 from numclip._arrays.entries import prepare
+from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import guards
-from numclip._arrays.names import LIST, Names
 from numclip._arrays.pool import empty_like
 from numclip._core.contract import COLUMNS
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64, REALS
@@ -65,7 +65,7 @@ class Plan:
         "results",
     )
 
-    def __init__(self, sources: list[Any], targets: list[Any], mode: int, names: Names = LIST) -> None:
+    def __init__(self, sources: list[Any], targets: list[Any], mode: int, names: Labels = LIST) -> None:
         # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
         self._sources, self._targets, self.results = sources, targets, targets
         self._names = names
@@ -195,7 +195,7 @@ def _first_kind(entries: list[Any]) -> int:
 _kind = 0  # of the list before, as most programs have lists of one kind; 0 before the first one
 
 
-def clip(t_list: Any, out: Any, clip_norm: float, names: Names = LIST) -> tuple[list[Any], Any, float]:
+def clip(t_list: Any, out: Any, clip_norm: float, names: Labels = LIST) -> tuple[list[Any], Any, float]:
     """Clip once, and return (results, norm, factor)."""
     global _kind  # noqa: PLW0603 no more than a guess, so it does not matter which thread set it
     sources, targets, mode = arguments(t_list, out)

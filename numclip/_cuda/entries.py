@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays import checks, devices, memory, overlap
 from numclip._arrays.devices import array_of, first_array
-from numclip._arrays.names import Names
+from numclip._arrays.labels import Labels
 from numclip._arrays.slices import IndexedSlices
 from numclip._core.dtypes import BY_NAME, ITEM_SIZE
 from numclip._cuda.descriptions import name_of
@@ -38,7 +38,7 @@ class Entry(NamedTuple):
     store: Gap | None = None
 
 
-def read_list(sources: list[Any], targets: list[Any], names: Names, *, new: bool) -> tuple[int, Listing]:
+def read_list(sources: list[Any], targets: list[Any], names: Labels, *, new: bool) -> tuple[int, Listing]:
     """Check all entries and their targets, raising for what is wrong; return their device and locate them.
 
     `new` asks for new targets; else a target of ``...`` stands for none.
@@ -80,7 +80,7 @@ def read_list(sources: list[Any], targets: list[Any], names: Names, *, new: bool
     return device, listing
 
 
-def _read(entry: Any, target: Any, index: int, first: int, names: Names, *, new: bool) -> Entry:
+def _read(entry: Any, target: Any, index: int, first: int, names: Labels, *, new: bool) -> Entry:
     """Check and locate one entry."""
     given = target is not ...
     if entry is None and (target is None or not given):
@@ -175,7 +175,7 @@ def _like(entry: Any, written: Any) -> Any:
     return written
 
 
-def check_overlap(listing: Listing, sources: list[Any], names: Names) -> list[Row]:
+def check_overlap(listing: Listing, sources: list[Any], names: Labels) -> list[Row]:
     """Raise for a target that shares memory with another entry; drop the second target of one array twice."""
     copied, seen = {gaps.row for gaps in listing.gaps}, set()
     rows, originals, targets = [], [], []

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from numclip._arrays import checks, devices
-from numclip._arrays.names import LIST, Names
+from numclip._arrays.labels import LIST, Labels
 from numclip._core.dtypes import BY_NAME
 from numclip._cuda.copies import copy_elements
 from numclip._cuda.decision import use_given
@@ -37,7 +37,7 @@ class Plan:
     """
 
     def __init__(
-        self, t_list: Any, out: Any, names: Names = LIST, stream: Any = None, *, keep: bool = False
+        self, t_list: Any, out: Any, names: Labels = LIST, stream: Any = None, *, keep: bool = False
     ) -> None:
         require()
         # Both keep the arrays alive for as long as the plan holds their addresses.
@@ -157,7 +157,7 @@ def _on_device(value: Any, name: str) -> Any:
 
 
 def clip(
-    t_list: Any, out: Any, limit: Any, given: Any, names: Names, stream: Any
+    t_list: Any, out: Any, limit: Any, given: Any, names: Labels, stream: Any
 ) -> tuple[list[Any], Any, None]:
     """Clip once, and return (results, norm, None)."""
     limit, checked = clip_norm(limit), None if given is None else use_norm(given)

@@ -1,0 +1,45 @@
+"""Functions of compiled code that are written in LLVM's terms."""
+
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from typing import Any, NamedTuple
+
+
+class Emit(NamedTuple):
+    """What emits the instructions of one call."""
+
+    context: Any
+    builder: Any
+    signature: Any
+
+
+def emitter(intrinsic: Any) -> Any:
+    """Return `emits` for the target whose `intrinsic` decorator this is.
+
+    `emits(typing)` makes an intrinsic of a function that emits instructions: `typing` takes the Numba types of
+    the arguments and returns the signature; the function takes an `Emit` and the values of the arguments, and
+    returns the value of the result, or None for a void.
+    """
+
+    def emits(typing: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+        def decorate(function: Callable[..., Any]) -> Any:
+            def definition(typingctx: Any, *arguments: Any) -> Any:
+                def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                    result = function(Emit(context, builder, signature), *values)
+                    return context.get_dummy_value() if result is None else result
+
+                return typing(*arguments), codegen
+
+            # Numba reads the names of the arguments from here.
+            _, *parameters = signature(function).parameters.values()
+            names = ["typingctx", *(parameter.name for parameter in parameters)]
+            definition.__signature__ = Signature(  # type: ignore[attr-defined]
+                [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
+            )
+            definition.__name__ = definition.__qualname__ = function.__name__
+            definition.__doc__, definition.__module__ = function.__doc__, function.__module__
+            return intrinsic(definition)
+
+        return decorate
+
+    return emits
