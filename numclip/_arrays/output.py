@@ -1,4 +1,4 @@
-"""Where the clipped values go: nowhere, to new arrays, or to arrays of the caller. One encoding on every road."""
+"""Where the clipped values go: nowhere, to new arrays, or to arrays of the caller."""
 
 from enum import Enum
 from typing import Any
@@ -14,7 +14,7 @@ class Output(Enum):
 
 
 def resolve(t_list: Any, output: Any) -> tuple[list[Any], list[Any] | Output]:
-    """Return the entries as a new list, and their targets: a list as long, the same one in place, or an Output."""
+    """Return the entries as a new list, and their targets: that list in place, another one, or an Output."""
     sources = checks.sequence(t_list, "t_list")
     if isinstance(output, Output):
         return sources, output
