@@ -1,7 +1,7 @@
 """Calls numclip with lists of anything, a million of them, and knows what each call has to do.
 
-    python tests/fuzzing.py 1000000 50000    # the cases 1000000 to 1049999
-    python tests/fuzzing.py 1000123 1        # one of them again
+    python tests/support/fuzzing.py 1000000 50000    # the cases 1000000 to 1049999
+    python tests/support/fuzzing.py 1000123 1        # one of them again
 
 A case follows from its number alone. Its arrays lie in one piece of memory, between NaN and between two pages
 that end the process when they are touched. What comes back is compared, bit for bit, with the oracle; every

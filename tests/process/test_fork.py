@@ -13,14 +13,13 @@ Guards against what plain Numba does:
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from processes import ROOT, run_python
+from processes import ROOT, SUPPORT, run_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
-SCRIPT = Path(__file__).parent / "forking.py"
+SCRIPT = SUPPORT / "forking.py"
 # And how many forks each takes.
 WAYS = {
     "by_fork": 1,

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from arrays import DTYPES, byte_swapped, ragged_list, slices_of, with_gaps
-from processes import run_python
+from processes import SUPPORT, run_python
 
 import numclip
 from numclip._cpu import threads
@@ -188,10 +188,10 @@ assert other.tobytes() == norm.tobytes()
 
 @pytest.mark.parametrize("layer", ["tbb", "omp", "workqueue"])
 def test_threads_that_inherit_the_environment(layer):
-    path = str(Path(__file__).parent)
+    paths = [str(Path(__file__).parent), str(SUPPORT)]
     run_python(
         "-c",
-        f"import sys; sys.path.insert(0, {path!r})\n{THREADS_STARTED_LATER}",
+        f"import sys; sys.path[:0] = {paths!r}\n{THREADS_STARTED_LATER}",
         NUMBA_THREADING_LAYER=layer,
     )
 

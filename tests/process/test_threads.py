@@ -7,17 +7,16 @@ https://github.com/numba/numba/issues/8563, and https://github.com/numba/numba/i
 
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import run_python
+from processes import SUPPORT, run_python
 from sharing import share_every_list
 
 import numclip
 from numclip._cpu import compiled, cores, threads
 
-SCRIPT = Path(__file__).parent / "threading_calls.py"
+SCRIPT = SUPPORT / "threading_calls.py"
 LAYERS = ["tbb", "omp", "workqueue"]
 
 

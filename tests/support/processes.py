@@ -8,6 +8,7 @@ from pathlib import Path
 import numclip
 
 ROOT = Path(numclip.__file__).parents[1]
+SUPPORT = Path(__file__).parent
 
 
 def run_python(*arguments, check=True, timeout=1200, **settings):

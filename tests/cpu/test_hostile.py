@@ -16,7 +16,6 @@ import shutil
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,7 +24,7 @@ from hostile import INTERFACE, LIARS, Subclass, liar, raising
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import ordered_norm
-from processes import run_python
+from processes import SUPPORT, run_python
 
 import numclip
 from numclip import Clipper, clip_by_global_norm, global_norm
@@ -313,7 +312,7 @@ print("done")
 
 @pytest.mark.long
 def test_the_kernels_stay_within_bounds():
-    code = BOUNDSCHECK.format(tests=str(Path(__file__).parent))
+    code = BOUNDSCHECK.format(tests=str(SUPPORT))
     assert run_python("-c", code, NUMBA_BOUNDSCHECK="1").stdout == "done\n"
 
 
@@ -360,7 +359,7 @@ def test_not_one_byte_outside_is_read_or_written():
 @pytest.mark.long
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="needs valgrind")
 def test_the_packing_under_valgrind(figures):
-    report = run_python(Path(__file__).parent / "valgrind_packing.py").stdout
+    report = run_python(SUPPORT / "valgrind_packing.py").stdout
     found = int(re.search(r"(\d+) in compiled code", report)[1])
     figures("hostile", found, "invalid accesses of compiled code under valgrind")
     assert found == 0
@@ -368,7 +367,7 @@ def test_the_packing_under_valgrind(figures):
 
 # --- fuzzing with a known outcome ---------------------------------------------------------------------------
 
-SCRIPT = Path(__file__).parent / "fuzzing.py"
+SCRIPT = SUPPORT / "fuzzing.py"
 FUZZED = {
     "one thread": {},
     "several threads": {"FUZZ_THREADS": "1", "NUMBA_NUM_THREADS": "3"},
