@@ -4,8 +4,8 @@ import numpy as np
 import oracle
 import pytest
 from oracle import ordered_norm, ordered_root
+from policy import share_every_list
 from processes import SUPPORT, run_python
-from sharing import share_every_list
 
 import numclip
 
