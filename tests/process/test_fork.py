@@ -13,14 +13,13 @@ Guards against what plain Numba does:
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from processes import ROOT, run_python
+from processes import ROOT, SUPPORT, run_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
-SCRIPT = Path(__file__).parent / "forking.py"
+SCRIPT = SUPPORT / "forking.py"
 # And how many forks each takes.
 WAYS = {
     "by_fork": 1,
@@ -81,13 +80,15 @@ def test_while_another_thread_loads_numba_or_compiles(tmp_path, delay):
 
 
 ON_ONE_CORE = """
-import os, sys, threading
+import os, sys, threading, warnings
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import numba, numpy as np
-from forking import arrays, other_library, share_small_lists
+from forking import arrays, other_library
+from policy import share_small_lists
 import numclip
 from numclip._cpu import threads
-share_small_lists()
+share_small_lists(5000, 2)
+warnings.simplefilter("ignore", DeprecationWarning)
 threads.layer()  # finds TBB in a virtual environment
 start = {"numclip": lambda: numclip.global_norm(arrays()), "Numba": lambda: other_library(np.ones(1000))}
 thread = threading.Thread(target=start[sys.argv[1]])
@@ -103,8 +104,7 @@ print("done", flush=True)
 
 
 def on_one_core(starts_pool, where, timeout):
-    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n{ON_ONE_CORE}"
-    return run_python("-c", code, starts_pool, where, timeout=timeout, NUMBA_THREADING_LAYER="tbb")
+    return run_python("-c", ON_ONE_CORE, starts_pool, where, timeout=timeout, NUMBA_THREADING_LAYER="tbb")
 
 
 one_core = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot choose a core")
@@ -138,7 +138,6 @@ print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU OpenMP")
 def test_plain_numba_ends_the_child():
-    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n{PLAIN_NUMBA}"
-    run = run_python("-c", code, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
+    run = run_python("-c", PLAIN_NUMBA, NUMBA_THREADING_LAYER="omp", NUMBA_NUM_THREADS="2")
     assert run.stdout.strip() != "0"
     assert "fork() called from a process already using GNU OpenMP" in run.stderr

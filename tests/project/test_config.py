@@ -45,9 +45,9 @@ def test_settings_show(settings, name, says):
 
 ONE_CORE = """
 import numclip
-from numclip._cpu import cores
 from numclip._cpu import threads
-cores.available_cores = lambda: 1
+from policy import replace
+replace(available_cores=lambda: 1)
 numclip.show_config()
 assert threads.blocks(10**9) == 1
 """

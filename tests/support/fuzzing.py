@@ -1,7 +1,7 @@
 """Calls numclip with lists of anything, a million of them, and knows what each call has to do.
 
-    python tests/fuzzing.py 1000000 50000    # the cases 1000000 to 1049999
-    python tests/fuzzing.py 1000123 1        # one of them again
+    python tests/support/fuzzing.py 1000000 50000    # the cases 1000000 to 1049999
+    python tests/support/fuzzing.py 1000123 1        # one of them again
 
 A case follows from its number alone. Its arrays lie in one piece of memory, between NaN and between two pages
 that end the process when they are touched. What comes back is compared, bit for bit, with the oracle; every
@@ -24,9 +24,10 @@ from fuzz_lists import NOTHING, Memory, any_entry, any_target, array_of, fill
 from fuzz_outcomes import byte_addresses, expectation, same_numbers, should_be_taken
 from hostile import liar
 from oracle import ordered_root
+from policy import share_small_lists
 
 from numclip import Clipper, IndexedSlices, clip_by_global_norm, clip_factor, global_norm
-from numclip._cpu import cores, threads
+from numclip._cpu import threads
 
 CLIP_NORMS = [0.0, 1e-9, 0.01, 0.37, 1 - 1e-7, 1.0, 1 + 1e-7, 1.5]
 WRONG = [-1.0, float("nan"), "1", None, 1j, True, np.ones(2), liar(__float__=lambda self: 1.0)]
@@ -172,10 +173,7 @@ def main(first, count):
     faulthandler.enable()
     warnings.simplefilter("error")
     if os.environ.get("FUZZ_THREADS"):
-        # So that lists of some hundred elements are shared among threads under TBB, on one core too.
-        threads.SERIAL_ELEMENTS, threads.ELEMENTS_PER_THREAD = 50, 10
-        threads.CONTESTED_ELEMENTS = 0
-        cores.available_cores = lambda: 3
+        share_small_lists(50, 3)
         assert threads.layer() == "tbb"
     small, large = Memory(4), Memory(256)
     outcomes = Counter()

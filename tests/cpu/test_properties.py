@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from arrays import (
     DTYPES,
+    LAYOUTS,
     WRITABLE_LAYOUTS,
     assert_result,
     assert_same_bits,
@@ -114,3 +115,10 @@ def test_an_array_of_more_than_a_chunk_of_chunks(rng, dtype):
     block = random_array(rng, dtype, (1_000_003,))
     array = np.resize(block, 4096 * 4096 + 5000)
     assert_same_norm(global_norm([array]), ordered_norm([array]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_every_layout_in_one_list(rng, dtype):
+    t_list = [layout(random_array(rng, dtype, (3, 5))) for layout in LAYOUTS]
+    assert global_norm(t_list) == ordered_norm(t_list)
+    assert clip_by_global_norm(t_list, 0.1)[1] == ordered_norm(t_list)

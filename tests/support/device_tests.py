@@ -8,19 +8,13 @@ from pathlib import Path
 
 import pytest
 
-TESTS = Path(__file__).parent
-# What holds for arrays of either kind; these tests run on both.
-SHARED = [
-    *("accuracy", "aliases", "clip_factor", "clip_norm", "clipper", "containers", "entries", "misfits"),
-    *("nonfinite", "output", "use_norm"),
-]
+TESTS = Path(__file__).parents[1]
 
 
 def run_device_tests(**environment):
     """Run the tests of CUDA arrays, and those for arrays of either kind, and return pytest's summary."""
-    shared = [TESTS / f"test_{name}.py" for name in SHARED]
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS / "cuda", *shared],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", TESTS / "cuda", TESTS / "contract"],
         env=os.environ | environment,
         capture_output=True,
         text=True,

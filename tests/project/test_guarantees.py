@@ -12,16 +12,16 @@ import pytest
 
 import numclip
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 SHOWN_BY = {
-    "Threads of numclip": ["test_threads.py"],
-    "Threads of the caller": ["test_threads.py"],
-    "Forks": ["test_fork.py"],
-    "Interrupts": ["test_interrupts.py"],
-    "Errors": ["test_memory.py", "test_hostile.py"],
-    "Cache": ["test_cache.py"],
-    "Floating-point environment": ["test_float_environment.py"],
-    "Refused, clearly": ["test_versions.py", "test_float_environment.py"],
+    "Threads of numclip": ["process/test_threads.py"],
+    "Threads of the caller": ["process/test_threads.py"],
+    "Forks": ["process/test_fork.py"],
+    "Interrupts": ["process/test_interrupts.py"],
+    "Errors": ["process/test_memory.py", "cpu/test_hostile.py"],
+    "Cache": ["process/test_cache.py"],
+    "Floating-point environment": ["process/test_float_environment.py"],
+    "Refused, clearly": ["project/test_versions.py", "process/test_float_environment.py"],
 }
 
 
@@ -30,7 +30,7 @@ def test_every_paragraph_is_shown():
     assert re.findall(r"^\*\*(.+?)\.\*\*", page, re.MULTILINE) == list(SHOWN_BY)
 
 
-@pytest.mark.parametrize("module", sorted({"test_config.py"}.union(*SHOWN_BY.values())))
+@pytest.mark.parametrize("module", sorted({"project/test_config.py"}.union(*SHOWN_BY.values())))
 def test_every_module_says_what_plain_numba_does(module):
     text = ast.get_docstring(ast.parse((TESTS / module).read_text(encoding="utf-8")))
     assert "Numba" in text

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from processes import ROOT, run_python
 
-CHECK = Path(__file__).parents[1] / ".ci" / "check-versions"
+CHECK = Path(__file__).parents[2] / ".ci" / "check-versions"
 
 FREE_THREADED = """
 import sysconfig

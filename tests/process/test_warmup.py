@@ -17,8 +17,8 @@ import sys
 import numpy as np
 import numclip
 from numclip._cpu import compiled
-from numclip._cpu import threads
-threads.SERIAL_ELEMENTS = 5000
+from policy import share_small_lists
+share_small_lists(5000, 2)
 numclip.warmup({dtypes})
 
 def fail(dispatcher, signature):

@@ -7,17 +7,16 @@ https://github.com/numba/numba/issues/8563, and https://github.com/numba/numba/i
 
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import run_python
-from sharing import share_every_list
+from policy import replace, share_every_list
+from processes import SUPPORT, run_python
 
 import numclip
-from numclip._cpu import compiled, cores, threads
+from numclip._cpu import compiled, threads
 
-SCRIPT = Path(__file__).parent / "threading_calls.py"
+SCRIPT = SUPPORT / "threading_calls.py"
 LAYERS = ["tbb", "omp", "workqueue"]
 
 
@@ -152,9 +151,8 @@ for thread in threads: thread.join()
 
 
 def test_plain_numba_ends_the_process():
-    code = f"import sys; sys.path.insert(0, {str(SCRIPT.parent)!r})\n{PLAIN_NUMBA}"
     settings = {"NUMBA_THREADING_LAYER": "workqueue", "NUMBA_NUM_THREADS": "2"}
-    run = run_python("-c", code, check=False, **settings)
+    run = run_python("-c", PLAIN_NUMBA, check=False, **settings)
     assert run.returncode != 0
     assert "Concurrent access has been detected" in run.stdout + run.stderr
 
@@ -174,10 +172,8 @@ def test_plain_numba_ends_the_process():
     ],
 )
 def test_a_list_is_shared_among_idle_cores(monkeypatch, elements, running, expected):
-    monkeypatch.setattr(threads, "_runs_tbb", lambda: True)
-    monkeypatch.setattr(threads, "_numba_threads", lambda: 16)
-    monkeypatch.setattr(cores, "available_cores", lambda: 8)
-    monkeypatch.setattr(threads, "_running_threads", lambda unknown: running)
+    replace(monkeypatch.setattr, runs_tbb=lambda: True, numba_threads=lambda: 16, available_cores=lambda: 8)
+    replace(monkeypatch.setattr, running_threads=lambda unknown: running)
     assert threads.blocks(elements) == expected
 
 
@@ -210,11 +206,10 @@ def test_threads_that_sleep_do_not_count(monkeypatch, few):
     sleepers = [threading.Thread(target=stop.wait) for _ in range(8)]
     for sleeper in sleepers:
         sleeper.start()
-    monkeypatch.setattr(threads, "FEW_THREADS", few)
+    replace(monkeypatch.setattr, few_threads=few)
     try:
         assert any(threads._running_threads(9) == 0 for _ in range(10_000))
-        monkeypatch.setattr(threads, "_runs_alone", lambda: True)
-        monkeypatch.setattr(threads, "_read", lambda path: b"1 (python) R")
+        replace(monkeypatch.setattr, runs_alone=lambda: True, read=lambda path: b"1 (python) R")
         assert threads._running_threads(9) == 0 if few == 0 else threads._running_threads(9) >= 8
     finally:
         stop.set()
@@ -233,12 +228,12 @@ def test_threads_that_sleep_do_not_count(monkeypatch, few):
     ],
 )
 def test_a_thread_that_runs_alone(monkeypatch, text, alone):
-    monkeypatch.setattr(threads, "_read", lambda path: text)
+    replace(monkeypatch.setattr, read=lambda path: text)
     assert threads._runs_alone() is alone
 
 
 def test_where_the_system_does_not_tell_all_cores_count_as_busy(monkeypatch):
-    monkeypatch.setattr(threads, "_thread_ids", set)
+    replace(monkeypatch.setattr, thread_ids=set)
     assert threads._running_threads(5) == 5
 
 

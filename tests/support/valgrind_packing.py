@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def clip_everything():
@@ -39,7 +39,7 @@ def clip_everything():
 def main():
     # valgrind knows no AVX-512; and Python's own allocator would hide where a block ends.
     settings = {"NUMBA_CPU_NAME": "generic", "PYTHONMALLOC": "malloc", "NPY_DISABLE_CPU_FEATURES": ""}
-    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, **settings, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": cache}
         # Compiled before, so that valgrind sees machine code from the cache and not the compiler.

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numclip
 
-README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_code_runs(capsys):
@@ -23,7 +23,7 @@ def test_every_name_in_it_is_public():
 
 
 def test_the_two_commands_are_those_of_the_makefile():
-    makefile = (Path(__file__).parent.parent / "Makefile").read_text(encoding="utf-8")
+    makefile = (Path(__file__).parents[2] / "Makefile").read_text(encoding="utf-8")
     for target in ("demo", "test"):
         assert f"make {target}" in README
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)

@@ -1,17 +1,15 @@
 """The same bits for every number of threads, every threading layer and every processor."""
 
-from pathlib import Path
-
 import numpy as np
 import oracle
 import pytest
 from oracle import ordered_norm, ordered_root
-from processes import run_python
-from sharing import share_every_list
+from policy import share_every_list
+from processes import SUPPORT, run_python
 
 import numclip
 
-SCRIPT = Path(__file__).parent / "digest.py"
+SCRIPT = SUPPORT / "digest.py"
 
 
 def digest(blocks, **settings):

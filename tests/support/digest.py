@@ -6,7 +6,7 @@ import sys
 import ml_dtypes
 import numba
 import numpy as np
-from sharing import share_every_list
+from policy import share_every_list
 
 import numclip
 from numclip._cpu import threads

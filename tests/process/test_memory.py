@@ -8,18 +8,17 @@ import gc
 import os
 import sys
 import weakref
-from pathlib import Path
 
 import numba
 import numpy as np
 import pytest
 from arrays import content, slices_of
-from processes import run_python
+from processes import SUPPORT, run_python
 
 import numclip
 from numclip._arrays import entries, pool
 
-SCRIPT = Path(__file__).parent / "memory_growth.py"
+SCRIPT = SUPPORT / "memory_growth.py"
 MEGABYTE = 1 << 20
 
 

@@ -8,18 +8,10 @@ import warnings
 
 import numba
 import numpy as np
+from policy import share_small_lists
 
 import numclip
-from numclip._cpu import cores, threads
-
-
-def share_small_lists():
-    """Let lists of some 10,000 elements be shared among threads under TBB, on one core too."""
-    threads.SERIAL_ELEMENTS, threads.ELEMENTS_PER_THREAD = 5000, 1000
-    threads.CONTESTED_ELEMENTS = 0
-    cores.available_cores = lambda: 2
-    # From Python 3.12 on, for forks in a process with threads.
-    warnings.simplefilter("ignore", DeprecationWarning)
+from numclip._cpu import threads
 
 
 @numba.njit(parallel=True)
@@ -106,7 +98,9 @@ def while_others_clip(expected):
 
 if __name__ == "__main__":
     how, repeats, starts_pool = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-    share_small_lists()
+    share_small_lists(5000, 2)
+    # From Python 3.12 on, for forks in a process with threads.
+    warnings.simplefilter("ignore", DeprecationWarning)
     threads.layer()  # finds TBB in a virtual environment
     if starts_pool == "other library":
         assert other_library(np.ones(1000)) == 1000.0

@@ -12,10 +12,10 @@ import time
 
 import numpy as np
 import pytest
+from policy import share_every_list
 from processes import run_python
 
 import numclip
-from numclip._cpu import threads
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of Unix")
 
@@ -71,10 +71,7 @@ def interrupted(call, delay, grads):
 
 @pytest.fixture(params=[1, 2], ids=["one thread", "two threads"])
 def blocks(request, monkeypatch):
-    if request.param == 1:
-        monkeypatch.setattr(threads, "_limit", 1)
-    else:
-        monkeypatch.setattr(threads, "blocks", lambda elements: 2)
+    share_every_list(request.param, monkeypatch.setattr)
 
 
 def repeat(repeats, blocks):
@@ -108,7 +105,7 @@ def test_a_hundred_interrupts(blocks, figures):
 
 def test_a_call_is_complete_when_the_interrupt_comes(monkeypatch):
     # The signal arrives while the compiled code runs: that of this call, as no other Python code is between.
-    monkeypatch.setattr(threads, "_limit", 1)
+    share_every_list(1, monkeypatch.setattr)
     grads, values = arrays(), expected()
     numclip.clip_by_global_norm([array[:9].copy() for array in grads], 1.0)
     came = []

@@ -6,9 +6,10 @@ import warnings
 
 import numba
 import numpy as np
+from policy import share_small_lists
 
 import numclip
-from numclip._cpu import cores, threads
+from numclip._cpu import threads
 
 THREADS = 8
 
@@ -75,10 +76,7 @@ def run(calls, others):
 
 if __name__ == "__main__":
     warnings.simplefilter("error")
-    # So that lists of some 10,000 elements are shared among threads under TBB, on one core too.
-    threads.SERIAL_ELEMENTS, threads.ELEMENTS_PER_THREAD = 5000, 1000
-    threads.CONTESTED_ELEMENTS = 0
-    cores.available_cores = lambda: 2
+    share_small_lists(5000, 2)
     threads.layer()  # finds TBB in a virtual environment
     failures = run(int(sys.argv[1]), others=sys.argv[2] == "with others")
     assert not failures, failures[:5]

@@ -9,53 +9,21 @@ import ctypes
 import platform
 import sys
 import warnings
-from contextlib import contextmanager
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 from arrays import DTYPES, byte_swapped, ragged_list, slices_of, with_gaps
+from float_environment import ROUNDING, X86, environment
+from policy import share_every_list
 from processes import run_python
 
 import numclip
-from numclip._cpu import threads
 
-X86 = platform.machine() in ("x86_64", "AMD64")
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32" or not (X86 or platform.machine() in ("aarch64", "arm64")),
     reason="no way here to set the environment",
 )
-
-# fesetround's names of the modes, and in fenv_t the control word and its bits for subnormals.
-ROUNDING = (
-    {"down": 0x400, "up": 0x800, "zero": 0xC00} if X86 else {"up": 1 << 22, "down": 2 << 22, "zero": 3 << 22}
-)
-CONTROL, FLUSH = (7, 0x8040) if X86 else (0, 1 << 24)
-
-
-@contextmanager
-def environment(rounding=None, flush=False):
-    """Change the floating-point environment of this thread."""
-    libm = ctypes.CDLL("libm.dylib" if sys.platform == "darwin" else "libm.so.6")
-    before, changed = (ctypes.c_uint32 * 16)(), (ctypes.c_uint32 * 16)()
-    libm.fegetenv(before)
-    libm.fegetenv(changed)
-    if flush:
-        changed[CONTROL] |= FLUSH
-    libm.fesetenv(changed)
-    if rounding:
-        assert libm.fesetround(ROUNDING[rounding]) == 0
-    try:
-        yield
-        after = (ctypes.c_uint32 * 16)()
-        libm.fegetenv(after)
-        control = after[CONTROL] & (0xFFC0 if X86 else 0xFFFFFFFF)
-    finally:
-        libm.fesetenv(before)
-    assert bool(control & FLUSH) == flush
-    assert bool(control & (0x6000 if X86 else 3 << 22)) == bool(rounding)
-
 
 ENVIRONMENTS = [{"flush": True}, *({"rounding": mode} for mode in ROUNDING)]
 each_environment = pytest.mark.parametrize("settings", ENVIRONMENTS, ids=lambda s: s.get("rounding", "flush"))
@@ -139,7 +107,7 @@ def test_a_clipper_and_the_norm_alone(settings):
 def test_the_bits_are_those_of_the_default_in_each_thread(monkeypatch, rng, settings, blocks):
     tiny = (rng.standard_normal(50_000) * 1e-39).astype(np.float32)
     expected = outcome([tiny, tiny[:77]], 1e-39)
-    monkeypatch.setattr(threads, "blocks", lambda elements: blocks)
+    share_every_list(blocks, monkeypatch.setattr)
     with environment(**settings):
         actual = outcome([tiny, tiny[:77]], 1e-39)
     assert actual == expected
@@ -172,8 +140,8 @@ THREADS_STARTED_LATER = """
 import numpy as np
 import numclip
 from numclip._cpu import threads
-from sharing import share_every_list
-from test_float_environment import environment
+from policy import share_every_list
+from float_environment import environment
 
 tiny = (np.arange(1, 40_000) * 2.0**-149).astype(np.float32)
 expected, norm = numclip.clip_by_global_norm([tiny], 1e-40)
@@ -188,12 +156,7 @@ assert other.tobytes() == norm.tobytes()
 
 @pytest.mark.parametrize("layer", ["tbb", "omp", "workqueue"])
 def test_threads_that_inherit_the_environment(layer):
-    path = str(Path(__file__).parent)
-    run_python(
-        "-c",
-        f"import sys; sys.path.insert(0, {path!r})\n{THREADS_STARTED_LATER}",
-        NUMBA_THREADING_LAYER=layer,
-    )
+    run_python("-c", THREADS_STARTED_LATER, NUMBA_THREADING_LAYER=layer)
 
 
 def test_flags_of_exceptions_are_left_as_they_were():
