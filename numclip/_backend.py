@@ -44,8 +44,8 @@ class Backend(Protocol):
         use_norm: Any = None,
         labels: Labels = LIST,
         stream: Any = None,
-    ) -> tuple[list[Any], Any]:
-        """Clip once; return (results, norm)."""
+    ) -> tuple[list[Any], Any, Any]:
+        """Clip once; return (results, norm, factor), the factor None where only the device knows it."""
         ...
 
     def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from numclip._arrays.output import Output
+from numclip._arrays.labels import LIST
+from numclip._arrays.output import NEW, NONE
 from numclip._backend import backend_of
 
 
@@ -88,8 +89,9 @@ def clip_by_global_norm(
     >>> grads[2]
     array([[0.8]], dtype=float32)
     """
-    output = Output.NEW if out is None else out
-    return backend_of(t_list).clip(t_list, output, clip_norm, use_norm, stream=stream)
+    output = NEW if out is None else out
+    results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, LIST, stream)
+    return results, norm
 
 
 def global_norm(t_list: Any, *, stream: Any = None) -> Any:
@@ -125,7 +127,7 @@ def global_norm(t_list: Any, *, stream: Any = None) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    return backend_of(t_list).clip(t_list, Output.NONE, math.inf, stream=stream)[1]
+    return backend_of(t_list).clip(t_list, NONE, math.inf, None, LIST, stream)[1]
 
 
 def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays import checks, entries
 from numclip._arrays.labels import ARRAY
-from numclip._arrays.output import Output
+from numclip._arrays.output import NEW
 from numclip._backend import backend_of
 from numclip._core.dtypes import rounded
 from numclip._core.environment import default_environment
@@ -76,8 +76,8 @@ def clip_by_norm(
         raise TypeError("t should be an array. Received None")
     if axes is not None:
         return backend_of([t]).clip_along(t, clip_norm, axes, out)
-    output = Output.NEW if out is None else [out]
-    [result], _ = backend_of([t]).clip([t], output, clip_norm, labels=ARRAY)
+    output = NEW if out is None else [out]
+    [result], _, _ = backend_of([t]).clip([t], output, clip_norm, labels=ARRAY)
     return result
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays import checks, memory, overlap, sparse
 from numclip._arrays.labels import ARRAY
-from numclip._arrays.output import Output
+from numclip._arrays.output import NEW, NONE
 from numclip._arrays.pool import empty_like
 from numclip._arrays.slices import IndexedSlices
 from numclip._core.dtypes import native
@@ -80,9 +80,9 @@ def prepare(entry: Any, output: Any, label: str, target_label: str) -> Prepared:
 
     `output` is an `Output`, or the target.
     """
-    if output is Output.NONE:
+    if output is NONE:
         return _flatten(source(entry, label), None, None)
-    if output is Output.NEW:
+    if output is NEW:
         array = source(entry, label)
         return _flatten(array, *new_target(entry, array, label), is_new=True)
     return _flatten(*pair(entry, output, label, target_label), output)

@@ -30,7 +30,7 @@ class Pool:
 
     def __init__(self, limit: int = 1 << 30) -> None:
         self.limit = limit
-        self._calls = 0
+        self.calls = 0
         # By size, pairs of a block and the call that has used it last, in the order of these calls.
         self._blocks: dict[int, list[tuple[Array, int]]] = {}
         # It may be taken twice by one thread: a finaliser that runs here can clip.
@@ -47,13 +47,6 @@ class Pool:
             self.limit = limit
             self._blocks.clear()
 
-    def begin_call(self) -> None:
-        """Count a call that makes new results, and now and then release what the last ones have not used."""
-        self._calls += 1
-        if self._blocks and self._calls % KEPT_CALLS == 0:
-            with self._lock:
-                self._release_unused()
-
     def take(self, size: int) -> Array | None:
         """Return an idle block of this size, or a new one; None where that would be more than is kept."""
         with self._lock:
@@ -61,19 +54,24 @@ class Pool:
             for i in range(len(blocks)):
                 if sys.getrefcount(blocks[i][0]) == _IDLE:
                     block, _ = blocks.pop(i)
-                    blocks.append((block, self._calls))
+                    blocks.append((block, self.calls))
                     return block
             if not self._make_room(size):
                 return None
-            blocks.append((np.empty(size, np.uint8), self._calls))
+            blocks.append((np.empty(size, np.uint8), self.calls))
             return blocks[-1][0]
+
+    def release_unused(self) -> None:
+        """Release what the last calls have not used."""
+        with self._lock:
+            self._release_unused()
 
     def _release_unused(self) -> None:
         for size, blocks in [*self._blocks.items()]:
             blocks[:] = [
                 entry
                 for entry in blocks
-                if sys.getrefcount(entry[0]) > _IDLE or entry[1] > self._calls - KEPT_CALLS
+                if sys.getrefcount(entry[0]) > _IDLE or entry[1] > self.calls - KEPT_CALLS
             ]
             if not blocks:
                 del self._blocks[size]
@@ -116,7 +114,9 @@ def empty_like(array: Array) -> Array:
 
 def results_like(entries: list[Any]) -> list[Array | None]:
     """Return a new array for each entry that is a dense array; the others have to be looked at first."""
-    pool.begin_call()
+    pool.calls += 1
+    if pool.calls % KEPT_CALLS == 0:
+        pool.release_unused()
     return [_like(entry) if type(entry) is np.ndarray else None for entry in entries]
 
 

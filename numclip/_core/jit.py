@@ -49,47 +49,34 @@ def named_helper(name: str) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-class Kernel:
-    """A function that Python calls: compiled for each choice that its signature leaves, when first asked for.
-
-    Numba's dispatcher would compile again for each layout and each read-only flag of an array, and spends
-    a microsecond on finding out: what is returned here is the machine code of one signature.
-    """
-
-    def __init__(
-        self, body: Callable[..., Any], signature: Callable[..., Any], *, nogil: bool, parallel: bool
-    ) -> None:
-        self.body = body
-        self._signature = signature
-        self._dispatchers = {twin: self._dispatcher(twin, nogil) for twin in (False, True)[: 1 + parallel]}
-        self._compiled = cache(self._compile)
-
-    def __call__(self, *choices: Any, parallel: bool = False) -> Callable[..., Any]:
-        """Return the machine code for these choices."""
-        return self._compiled(choices, parallel)
-
-    def _compile(self, choices: tuple[Any, ...], parallel: bool) -> Callable[..., Any]:
-        with process.uninterrupted():
-            compiled: Callable[..., Any] = self._dispatchers[parallel].compile(self._signature(*choices))
-        return compiled
-
-    def _dispatcher(self, parallel: bool, nogil: bool) -> Any:
-        dispatcher = numba.njit(**_OPTIONS, nogil=nogil, parallel=parallel)(self.body)
-        # Where no directory can be written, each process compiles for itself.
-        with suppress(Exception):
-            dispatcher._cache = PackageCache(self.body, parallel=parallel, nogil=nogil)
-        return dispatcher
-
-
 def kernel(
     signature: Callable[..., Any], *, nogil: bool = True, parallel: bool = False
-) -> Callable[[Callable[..., Any]], Kernel]:
-    """Make a kernel of a function; `signature` takes the choices, and returns the types of the arguments.
+) -> Callable[[Callable[..., Any]], Any]:
+    """Make a kernel of a function: what returns the machine code for each choice that the signature leaves.
 
-    `parallel` makes a twin of it whose `prange` loops are shared among threads.
+    `signature` takes the choices, and returns the types of the arguments. `parallel` allows for a twin whose
+    `prange` loops are shared among threads, which ``parallel=True`` asks for. Numba's own dispatcher would
+    compile again for each layout and each read-only flag of an array, and takes a microsecond to find out.
     """
 
-    def decorate(body: Callable[..., Any]) -> Kernel:
-        return Kernel(body, signature, nogil=nogil, parallel=parallel)
+    def decorate(body: Callable[..., Any]) -> Any:
+        dispatchers = {twin: _dispatcher(body, twin, nogil) for twin in (False, True)[: 1 + parallel]}
+
+        @cache
+        def compiled(*choices: Any, parallel: bool = False) -> Callable[..., Any]:
+            with process.uninterrupted():
+                code: Callable[..., Any] = dispatchers[parallel].compile(signature(*choices))
+            return code
+
+        compiled.body, compiled.dispatchers = body, dispatchers  # type: ignore[attr-defined]
+        return compiled
 
     return decorate
+
+
+def _dispatcher(body: Callable[..., Any], parallel: bool, nogil: bool) -> Any:
+    dispatcher = numba.njit(**_OPTIONS, nogil=nogil, parallel=parallel)(body)
+    # Where no directory can be written, each process compiles for itself.
+    with suppress(Exception):
+        dispatcher._cache = PackageCache(body, parallel=parallel, nogil=nogil)
+    return dispatcher

@@ -13,7 +13,7 @@ from numclip._arrays.devices import refuse_mixed
 from numclip._arrays.entries import prepare
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import guards
-from numclip._arrays.output import Output
+from numclip._arrays.output import NEW, NONE, resolve
 from numclip._arrays.pool import results_like
 from numclip._core.contract import COLUMNS
 from numclip._core.dtypes import FLOAT64, REALS
@@ -28,13 +28,14 @@ Array = NDArray[Any]
 Packed = tuple[NDArray[np.int64], int, int, int, bool]
 
 
-def with_targets(sources: list[Any], targets: list[Any] | Output) -> tuple[list[Any], int]:
-    """Return the list of the targets, new ones where they are wanted, and what they are."""
-    if targets is Output.NONE:
-        return sources, NO_TARGETS
-    if targets is Output.NEW:
-        return results_like(sources), NEW_TARGETS
-    return targets, GIVEN_TARGETS
+def arguments(t_list: Any, output: Any) -> tuple[list[Any], list[Any], int]:
+    """Return the entries as a new list, the list of their targets, and what these are."""
+    sources, targets = resolve(t_list, output)
+    if targets is NEW:
+        return sources, results_like(sources), NEW_TARGETS
+    if targets is NONE:
+        return sources, sources, NO_TARGETS
+    return sources, targets, GIVEN_TARGETS  # type: ignore[return-value]
 
 
 class Plan:
@@ -101,7 +102,7 @@ class Plan:
         self._guards = guards((*sources, *targets))
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
-            output: Any = {NO_TARGETS: Output.NONE, NEW_TARGETS: Output.NEW}.get(mode, targets[done])
+            output: Any = {NO_TARGETS: NONE, NEW_TARGETS: NEW}.get(mode, targets[done])
             refuse_mixed(sources, done, self._labels)
             label, target_label = self._labels.entry(done), self._labels.target(done)
             plain = prepare(sources[done], output, label, target_label)
@@ -117,18 +118,18 @@ class Plan:
         if self._stores and mode == GIVEN_TARGETS:
             overlap.check(sources, targets, self._labels)
 
+    @property
+    def typecode(self) -> int:
+        """The typecode of all arrays, or 0 if there are several."""
+        return self._typecodes.bit_length() - 1 if self._typecodes.bit_count() == 1 else 0
+
     def _clip_at_once(self) -> Callable[[float], tuple[Any, float]] | None:
         """Return what clips a list of one typecode by one thread, or None for other lists."""
-        if self._typecodes.bit_count() != 1 or self._total > threads.policy.serial_elements:
+        typecode = self.typecode
+        if not typecode or self._total > threads.policy.serial_elements or not abi.IS_AS_EXPECTED:
             return None
-        return self._at_once() if abi.IS_AS_EXPECTED else None
-
-    def _at_once(self) -> Callable[[float], tuple[Any, float]]:
-        typecode = self._typecodes.bit_length() - 1
-        scalar = abi.scalar_addresses(typecode)
-        return partial(
-            kernels.clip_rows(typecode), self._rows.ctypes.data, len(self._rows), typecode, *scalar
-        )
+        address, count = self._rows.ctypes.data, len(self._rows)
+        return partial(kernels.clip_rows(typecode), address, count, typecode, *abi.scalar_addresses(typecode))
 
     def guard(self) -> None:
         """Keep the addresses of all arrays valid for the life of the plan: NumPy resizes none of them."""

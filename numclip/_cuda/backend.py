@@ -3,12 +3,12 @@
 from typing import Any
 
 from numclip._arrays.labels import LIST, Labels
-from numclip._arrays.output import Output
+from numclip._arrays.output import NEW, NONE
 from numclip._cuda import plan as plans
 
 
 def _out(t_list: Any, output: Any) -> Any:
-    return None if output is Output.NONE else ... if output is Output.NEW else output
+    return None if output is NONE else ... if output is NEW else output
 
 
 class Plan(plans.Plan):
@@ -34,10 +34,9 @@ class CUDA:
         use_norm: Any = None,
         labels: Labels = LIST,
         stream: Any = None,
-    ) -> tuple[list[Any], Any]:
-        """Clip once; return (results, norm)."""
-        results, norm, _ = plans.clip(t_list, _out(t_list, output), clip_norm, use_norm, labels, stream)
-        return results, norm
+    ) -> tuple[list[Any], Any, None]:
+        """Clip once; return (results, norm, None)."""
+        return plans.clip(t_list, _out(t_list, output), clip_norm, use_norm, labels, stream)
 
     def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
