@@ -48,11 +48,13 @@ class Backend(Protocol):
         """Clip once; return (results, norm, factor), the factor None where only the device knows it."""
         ...
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def factor(
+        self, t_list: Any, clip_norm: Any, use_norm: Any = None, labels: Labels = LIST
+    ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
         ...
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
         ...
 

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from numclip._arrays.labels import LIST
+from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import backend_of
 
@@ -222,11 +222,14 @@ class Clipper:
     __slots__ = ("_backend", "_clip", "_limit", "_plan", "results")
 
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
+        self._set_up(t_list, t_list if out is None else out, clip_norm, LIST)
+
+    def _set_up(self, t_list: Any, output: Any, clip_norm: Any, labels: Labels) -> None:
         self._backend = backend_of(t_list)
         self._limit = self._backend.clip_norm(clip_norm)
-        self._plan = self._backend.plan(t_list, t_list if out is None else out)
+        self._plan = self._backend.plan(t_list, output, labels)
         self._clip = self._plan.as_function()
-        self.results: list[Any] = self._plan.results
+        self.results: Any = self._plan.results
 
     def __reduce__(self) -> Any:
         """Refuse to be copied or pickled: the copy would write to the arrays of this one."""

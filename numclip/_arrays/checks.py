@@ -22,7 +22,7 @@ def sequence(value: Any, name: str) -> list[Any]:
         return list(value)
     message = f"{name} should be a sequence of arrays. Received {type(value)}"
     if isinstance(value, Mapping):
-        message += ". Pass its values, list(grads.values()), or use numclip.clip_tree_by_global_norm"
+        message += ". Pass its values, list(grads.values()), or use numclip.tree.clip_by_global_norm"
     raise TypeError(message)
 
 

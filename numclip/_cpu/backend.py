@@ -66,14 +66,16 @@ class CPU:
         norm, factor = plan.clip(limit, given)
         return plan.results, norm if given is None else use_norm, factor
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:
+    def factor(
+        self, t_list: Any, clip_norm: Any, use_norm: Any = None, labels: Labels = LIST
+    ) -> tuple[float, Any]:
         """Write nothing; return (factor, norm)."""
-        _, norm, factor = self.clip(t_list, NONE, clip_norm, use_norm)
+        _, norm, factor = self.clip(t_list, NONE, clip_norm, use_norm, labels)
         return factor, norm
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
-        plan = Plan(*arguments(t_list, output))
+        plan = Plan(*arguments(t_list, output), labels)
         plan.guard()
         return plan
 

@@ -38,13 +38,15 @@ class CUDA:
         """Clip once; return (results, norm, None)."""
         return plans.clip(t_list, _out(t_list, output), clip_norm, use_norm, labels, stream)
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def factor(
+        self, t_list: Any, clip_norm: Any, use_norm: Any = None, labels: Labels = LIST
+    ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
-        return plans.clip_factor(t_list, clip_norm, use_norm)
+        return plans.clip_factor(t_list, clip_norm, use_norm, labels)
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
-        return Plan(t_list, _out(t_list, output), keep=True)
+        return Plan(t_list, _out(t_list, output), labels, keep=True)
 
     clip_norm = staticmethod(plans.clip_norm)
     use_norm = staticmethod(plans.use_norm)

@@ -166,8 +166,8 @@ def clip(
     return plan.results, norm if given is None else given, factor
 
 
-def clip_factor(t_list: Any, limit: Any, given: Any) -> tuple[Any, Any]:
+def clip_factor(t_list: Any, limit: Any, given: Any, names: Labels = LIST) -> tuple[Any, Any]:
     """Return (factor, norm), both on the device."""
     limit, checked = clip_norm(limit), None if given is None else use_norm(given)
-    factor, norm = Plan(t_list, None).factor(limit, checked)
+    factor, norm = Plan(t_list, None, names).factor(limit, checked)
     return factor, norm if given is None else given

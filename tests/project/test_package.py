@@ -36,11 +36,11 @@ def test_the_public_names():
         "clip_by_norm",
         "clip_by_value",
         "clip_factor",
-        "clip_tree_by_global_norm",
         "global_norm",
         "set_num_threads",
         "set_recycling",
         "show_config",
+        "tree",
         "warmup",
     ]
     assert all(getattr(numclip, name).__doc__ for name in numclip.__all__)
@@ -56,7 +56,7 @@ def test_it_is_typed():
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_room_imports_those_below_it(room):
-    modules = [*(PACKAGE / room).glob("*.py")]
+    modules = [*(PACKAGE / room).rglob("*.py")]
     assert modules
     for path in modules:
         rooms = {name.partition(".")[0] for name in imported(path)}
@@ -94,7 +94,7 @@ def test_a_call_loads_numba_alone():
 
 CALLS = """
 import numclip, numpy as np
-numclip.clip_tree_by_global_norm({"a": [np.ones(3), 1.0, None]}, 1.0)
+numclip.tree.clip_by_global_norm({"a": [np.ones(3), 1.0, None]}, 1.0)
 numclip.clip_by_norm(np.ones((2, 3)), 1.0, axes=1)
 numclip.clip_by_value(np.ones(3), 0.0, 0.5)
 numclip.clip_factor([np.ones(3)], 0.5)
