@@ -10,6 +10,8 @@ from numclip._arrays import checks
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import guards
+from numclip._arrays.output import Output
+from numclip._backend import cuda
 from numclip._core import process
 
 
@@ -22,21 +24,6 @@ def plans() -> Any:
     return plan
 
 
-@cache
-def cuda_plans() -> Any:
-    """Return the module of the plan for CUDA arrays."""
-    try:
-        import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
-    except ImportError:
-        raise ImportError(
-            "clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]', or 'numclip[cuda12]'"
-            " for a driver of CUDA 12"
-        ) from None
-    from numclip._cuda import plan
-
-    return plan
-
-
 def clip(
     t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Labels = LIST, stream: Any = None
 ) -> tuple[list[Any], Any, Any]:
@@ -44,10 +31,8 @@ def clip(
     # The usual list is known by its first array, without a call.
     usual = type(t_list) is list and t_list and type(t_list[0]) is np.ndarray
     if not usual and is_cuda(first_array(t_list)[1]):
-        clipped: tuple[list[Any], Any, Any] = cuda_plans().clip(
-            t_list, out, clip_norm, use_norm, names, stream
-        )
-        return clipped
+        output = Output.NONE if out is None else Output.NEW if out is ... else out
+        return *cuda().clip(t_list, output, clip_norm, use_norm, names, stream), None
     if stream is not None:
         raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
     limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else checks.clip_norm(clip_norm)
@@ -224,8 +209,7 @@ def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[floa
     [array([-0.15,  0.  ], dtype=float32), array([-0.2], dtype=float32)]
     """
     if is_cuda(first_array(t_list)[1]):
-        on_device: tuple[Any, Any] = cuda_plans().clip_factor(t_list, clip_norm, use_norm)
-        return on_device
+        return cuda().factor(t_list, clip_norm, use_norm)
     _, norm, factor = clip(t_list, None, clip_norm, use_norm)
     return factor, norm
 
@@ -280,15 +264,18 @@ class Clipper:
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
         out = t_list if out is None else out
         on_cuda = is_cuda(first_array(t_list)[1])
-        self._numbers: Any = cuda_plans() if on_cuda else checks
+        self._numbers: Any = cuda() if on_cuda else checks
         self._limit = self._numbers.clip_norm(clip_norm)
         if on_cuda:
-            self._plan = cuda_plans().Plan(t_list, out, keep=True)
-            self._clip: Any = self._plan.run
+            self._plan: Any = cuda().plan(t_list, out)
+            self._clip: Any = self._plan
             self._guards = []
         else:
             self._plan = plans().Plan(*plans().arguments(t_list, out))
-            self._clip = self._plan.step()
+            step = self._plan.step()
+            self._clip = lambda limit, given=None: (
+                step(limit)[0] if given is None else self._plan.run(limit, given)
+            )
             self._guards = guards(self._plan.arrays())
         self.results: list[Any] = self._plan.results
 
@@ -313,6 +300,6 @@ class Clipper:
         """
         limit = self._limit if clip_norm is None else self._numbers.clip_norm(clip_norm)
         if use_norm is not None:
-            self._plan.run(limit, self._numbers.use_norm(use_norm))
+            self._clip(limit, self._numbers.use_norm(use_norm))
             return use_norm
-        return self._clip(limit)[0]
+        return self._clip(limit)

@@ -4,6 +4,8 @@ A product that feeds a sum is exact in every one of them, so a compiler that fus
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -98,3 +100,22 @@ CHUNK, LANES = 4096, 32
 def chunks_of(length: int) -> int:
     """Return how many chunks an array of this length has."""
     return (length + CHUNK - 1) // CHUNK
+
+
+def row_search(first_of: Callable[[Any, int], int]) -> Callable[[Any, int, int], int]:
+    """Make row_of(rows, count, chunk): the row that holds a chunk, the last one that starts at or before it.
+
+    first_of(rows, row) is the number of the first chunk of a row.
+    """
+
+    def row_of(rows: Any, count: int, chunk: int) -> int:
+        low, high = 0, count
+        while high - low > 1:
+            middle = (low + high) >> 1
+            if first_of(rows, middle) <= chunk:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    return row_of

@@ -1,0 +1,69 @@
+"""The backend for CUDA arrays, as `numclip._backend` describes it: results and norms stay on the device."""
+
+from typing import Any
+
+try:
+    import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
+except ImportError:
+    raise ImportError(
+        'clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]",'
+        ' or "numba-cuda[cu12]" for a driver of CUDA 12'
+    ) from None
+
+from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.output import Output
+from numclip._cuda import numbers
+from numclip._cuda.plan import Plan
+from numclip._cuda.target import driver
+
+
+class CudaBackend:
+    """Clip lists of arrays on one CUDA device; the host does not wait for it."""
+
+    def clip(
+        self,
+        t_list: Any,
+        output: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        labels: Labels = LIST,
+        stream: Any = None,
+    ) -> tuple[list[Any], Any]:
+        """Clip once; return (results, norm)."""
+        limit, given = self._numbers(clip_norm, use_norm)
+        plan = Plan(t_list, output, labels, stream)
+        norm = plan(limit, given)
+        return plan.results, norm if use_norm is None else use_norm
+
+    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+        """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
+        limit, given = self._numbers(clip_norm, use_norm)
+        factor, norm = Plan(t_list, Output.NONE).factor(limit, given)
+        return factor, norm if use_norm is None else use_norm
+
+    def plan(self, t_list: Any, output: Any) -> Plan:
+        """Check and pack a list for many calls."""
+        driver.require()
+        return Plan(t_list, output, keep=True)
+
+    def clip_norm(self, value: Any) -> Any:
+        """Return a clip_norm as a plan takes it: a float, or a 0-d array on the device."""
+        return numbers.clip_norm(value)
+
+    def use_norm(self, value: Any) -> Any:
+        """Return a use_norm as a plan takes it: a float, or a 0-d array on the device."""
+        return numbers.use_norm(value)
+
+    def clip_along(self, t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
+        """Raise: slices along axes are clipped on the CPU alone."""
+        raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU where axes are given")
+
+    def compile_ahead(self, typecodes: set[int]) -> None:
+        """Do nothing: kernels are compiled for a device, at the first call."""
+
+    def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
+        driver.require()
+        return numbers.clip_norm(clip_norm), None if use_norm is None else numbers.use_norm(use_norm)
+
+
+BACKEND = CudaBackend()
