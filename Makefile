@@ -27,7 +27,7 @@ test-versions: .venv/.dev  ## test the wheel at the oldest and the newest Python
 	$(BIN)/python .ci/check-versions
 
 test-peers: .venv-peers/.ready  ## compare with TensorFlow, torch and optax, in an environment of their own
-	.venv-peers/bin/python -m pytest tests/peers tests/test_foreign.py
+	.venv-peers/bin/python -m pytest tests/peers tests/cpu/test_foreign.py
 
 gpu:  ## on a machine with a CUDA GPU: run its tests and measure, by a Python with numba-cuda and PyTorch
 	PYTHON=$(PYTHON) benchmarks/cuda.sh

@@ -20,7 +20,7 @@ if PLACE == "simulator":
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 elif PLACE == "ptx":
     os.environ.setdefault("PTX_CAPABILITY", "9.0")
-sys.path[:0] = [str(TESTS), str(TESTS / "cuda"), str(TESTS / "ptx")]
+sys.path[:0] = [str(TESTS / "support" / folder) for folder in ("", "device", "ptx")]
 
 import numpy as np  # noqa: E402
 

@@ -1,4 +1,6 @@
 import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ from hypothesis import settings
 # The CUDA simulator is chosen before Numba is imported, so its tests run in a process of their own. So do the
 # compiled kernels.
 SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or "PTX_CAPABILITY" in os.environ
-collect_ignore = ["ptx"] if SIMULATED else ["cuda", "ptx"]
+collect_ignore = ["support"] if SIMULATED else ["cuda", "support"]
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("long", max_examples=10_000, deadline=None)

@@ -11,13 +11,13 @@ except ImportError:
     ) from None
 
 from numclip._arrays.labels import LIST, Labels
-from numclip._arrays.output import Output
+from numclip._arrays.output import NONE
 from numclip._cuda import numbers
 from numclip._cuda.plan import Plan
 from numclip._cuda.target import driver
 
 
-class CudaBackend:
+class CUDA:
     """Clip lists of arrays on one CUDA device; the host does not wait for it."""
 
     def clip(
@@ -28,17 +28,17 @@ class CudaBackend:
         use_norm: Any = None,
         labels: Labels = LIST,
         stream: Any = None,
-    ) -> tuple[list[Any], Any]:
-        """Clip once; return (results, norm)."""
+    ) -> tuple[list[Any], Any, None]:
+        """Clip once; return (results, norm, None): only the device knows the factor."""
         limit, given = self._numbers(clip_norm, use_norm)
         plan = Plan(t_list, output, labels, stream)
-        norm = plan(limit, given)
-        return plan.results, norm if use_norm is None else use_norm
+        norm, factor = plan.clip(limit, given)
+        return plan.results, norm if use_norm is None else use_norm, factor
 
     def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
         limit, given = self._numbers(clip_norm, use_norm)
-        factor, norm = Plan(t_list, Output.NONE).factor(limit, given)
+        factor, norm = Plan(t_list, NONE).factor(limit, given)
         return factor, norm if use_norm is None else use_norm
 
     def plan(self, t_list: Any, output: Any) -> Plan:
@@ -66,4 +66,4 @@ class CudaBackend:
         return numbers.clip_norm(clip_norm), None if use_norm is None else numbers.use_norm(use_norm)
 
 
-BACKEND = CudaBackend()
+BACKEND = CUDA()

@@ -12,7 +12,7 @@ from numclip._cuda.grid import device, store_double
 from numclip._cuda.table import FACTOR, PREFACTOR
 from numclip._cuda.target import intrinsics
 
-root_of = device(contract.root_of)
+square_root = device(contract.square_root)
 returned_norm = device(contract.returned_norm)
 scale_factor = device(contract.scale_factor)
 store_float, to_float = intrinsics.store(FLOAT32), intrinsics.narrow(FLOAT32)
@@ -56,15 +56,15 @@ def decision(compensated: bool) -> Any:
 
     @device
     def decide_float(workspace, total, prescale, limit, norm, factor):
-        norm_hi, norm_lo = root_of(total, 0.0)
-        returned = returned_norm(norm_hi, norm_lo, prescale, True)
+        norm_hi, norm_lo = square_root(total, 0.0)
+        returned = returned_norm(norm_hi, norm_lo, prescale, False)
         store_float(norm, to_float(returned))
         store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
 
     @device
     def decide_double(workspace, total, prescale, limit, norm, factor):
-        norm_hi, norm_lo = root_of(total[0], total[1])
-        returned = returned_norm(norm_hi, norm_lo, prescale, False)
+        norm_hi, norm_lo = square_root(total[0], total[1])
+        returned = returned_norm(norm_hi, norm_lo, prescale, True)
         store_double(norm, returned)
         store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from numclip._arrays import checks, counterparts, devices, memory, overlap
 from numclip._arrays.devices import array_of, first_array
 from numclip._arrays.labels import Labels
-from numclip._arrays.output import Output
+from numclip._arrays.output import NEW, Output
 from numclip._core.dtypes import BY_NAME, ITEM_SIZE
 from numclip._cuda.descriptions import name_of
 from numclip._cuda.libraries import Interface, library
@@ -43,7 +43,7 @@ def read_list(sources: list[Any], targets: list[Any] | Output, labels: Labels) -
     """Check all entries and their targets, raising for what is wrong, and locate them."""
     first, array = first_array(sources)
     reader, usual = library(array), array.__class__
-    given, new = not isinstance(targets, Output), targets is Output.NEW
+    given, new = not isinstance(targets, Output), targets is NEW
     results: list[Any] = [] if isinstance(targets, Output) else targets
     rows: list[Row] = []
     gaps: list[Gaps] = []
@@ -98,12 +98,12 @@ def _read(entry: Any, target: Any, targets: list[Any] | Output, label: str, targ
     reader = library(array)
     if given and not devices.is_cuda(written):
         raise TypeError(f"{target_label} should be a CUDA array, received {type(written)}")
-    if targets is Output.NEW:
+    if targets is NEW:
         written = reader.empty_like(array)
     place = reader.locate(array)
     if place is not None:
         address, length, typecode, device, writable, stream = place
-        if targets is Output.NEW:
+        if targets is NEW:
             row = address, library(written).address(written), length, typecode
             return Entry(row, device, stream, written)
         if not given or (written is array and writable):
@@ -135,7 +135,7 @@ def _described(array: Any, written: Any, reader: Interface, label: str, target_l
     if target is not None:
         address = _address(target)
         if not _is_flat(target, axes, typecode):
-            store = _gap(target, axes, typecode, overlap.same_elements(source, target))
+            store = _gap(target, axes, typecode, memory.same_elements(source, target))
     row = (_address(source), address, source.size * reals, typecode)
     return Entry(row, device, reader.pending(array), written, load, store)
 

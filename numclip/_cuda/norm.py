@@ -31,7 +31,7 @@ from numclip._cuda.terms import terms
 
 fence, next_ticket, sync_block = intrinsics.fence, intrinsics.next_ticket, intrinsics.sync_block
 any_lane, any_thread = intrinsics.any_lane, intrinsics.any_thread
-rescue_unit = device(contract.rescue_unit)
+prescale_for = device(contract.prescale_for)
 
 
 @device
@@ -139,7 +139,7 @@ def list_sum_and_prescale(typecodes: tuple[int, ...], compensated: bool) -> Any:
     @device
     def sum_safely(workspace, count, warp, lane):
         total, prescale = sum_once(workspace, count, warp, lane)
-        prescale = rescue_unit(total[0])
+        prescale = prescale_for(total[0])
         if prescale != 1.0:
             again(workspace, count, prescale, warp, lane)
             total = sum_list(workspace, count, warp, lane)

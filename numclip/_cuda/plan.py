@@ -1,12 +1,13 @@
 """A list of CUDA arrays, checked and packed, and clipped: nothing here waits for the device."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from numclip._arrays import output as outputs
 from numclip._arrays.labels import LIST, Labels
-from numclip._arrays.output import Output
+from numclip._arrays.output import NONE, Output
 from numclip._cuda.copies import copy_elements
 from numclip._cuda.decision import use_given
 from numclip._cuda.entries import check_overlap, read_list
@@ -37,7 +38,7 @@ class Plan:
         self._table = pack(listing.rows, listing.gaps)
         if not isinstance(targets, Output) and not self._table.apart:
             self._table = pack(check_overlap(listing, self._sources, labels), listing.gaps)
-        self._writes = targets is not Output.NONE
+        self._writes = targets is not NONE
         self._stream = stream
         self._kept: Workspace | None = None
         if keep:
@@ -46,9 +47,13 @@ class Plan:
                 self._kept.fill(self._table)
                 driver.synchronize(self._kept.stream)  # once: a call on any stream finds the table there
 
-    def __call__(self, clip_norm: Any, use_norm: Any = None) -> Any:
-        """Clip the arrays as they are now, and return the norm."""
-        return self._run(clip_norm, use_norm, None)
+    def clip(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, None]:
+        """Clip the arrays as they are now; return (norm, None): only the device knows the factor."""
+        return self._run(clip_norm, use_norm, None), None
+
+    def as_function(self) -> Callable[[Any], tuple[Any, None]]:
+        """Return `clip`."""
+        return self.clip
 
     def factor(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
         """Return (factor, norm), the factor as a 0-d float64 array of the library of the first array."""

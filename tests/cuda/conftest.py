@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 PTX = "PTX_CAPABILITY" in os.environ
-if PTX:
-    collect_ignore = ["simulator.py"]
-    sys.path.insert(0, str(Path(__file__).parents[1] / "ptx"))
 if PTX or os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
+    SUPPORT = Path(__file__).parents[1] / "support"
+    sys.path[:0] = [str(SUPPORT / "device"), str(SUPPORT / "ptx")]
     from backend import take_over
 
     def pytest_collection_modifyitems(items):

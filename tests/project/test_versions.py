@@ -1,0 +1,71 @@
+"""What numclip can be installed with works, and what cannot work is refused clearly.
+
+Numba runs on free-threaded Pythons by now, "experimental" (https://github.com/numba/numba/issues/10582); the
+native walk over a list relies on the interpreter's lock.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import ROOT, run_python
+
+CHECK = Path(__file__).parents[2] / ".ci" / "check-versions"
+
+FREE_THREADED = """
+import sysconfig
+known = sysconfig.get_config_var
+sysconfig.get_config_var = lambda name: 1 if name == "Py_GIL_DISABLED" else known(name)
+import numpy
+import numclip
+for call in range(2):
+    try:
+        numclip.global_norm([numpy.ones(3)])
+    except RuntimeError as error:
+        print(error)
+"""
+
+
+def test_a_free_threaded_python_is_refused_by_the_first_call():
+    lines = run_python("-c", FREE_THREADED).stdout.splitlines()
+    message = "numclip needs a Python with the global interpreter lock, not a free-threaded one"
+    assert lines == [message] * 2
+
+
+def test_the_offsets_of_fields_are_those_of_this_numpy():
+    # What the native walk reads, against what NumPy says.
+    import numpy as np
+
+    from numclip._cpu import pack
+
+    def read(array, offset, dtype):
+        address = id(array) + offset
+        return int(np.ctypeslib.as_array((np.ctypeslib.as_ctypes_type(dtype) * 1).from_address(address))[0])
+
+    for array in (
+        np.ones((3, 5), np.float32),
+        np.ones((4, 1, 2)).T,
+        np.broadcast_to(1.0, (2, 2)),
+        np.array(7.0),
+    ):
+        assert read(array, pack._TYPE, np.int64) == id(np.ndarray)
+        assert read(array, pack._DATA, np.int64) == array.ctypes.data
+        assert read(array, pack._DIMENSIONS_COUNT, np.int32) == array.ndim
+        assert read(array, pack._DESCR, np.int64) == id(array.dtype)
+        flags = read(array, pack._FLAGS, np.int32)
+        assert bool(flags & pack._C_CONTIGUOUS) == array.flags.c_contiguous
+        assert bool(flags & pack._F_CONTIGUOUS) == array.flags.f_contiguous
+        assert bool(flags & pack._ALIGNED) == array.flags.aligned
+        assert bool(flags & pack._WRITEABLE) == array.flags.writeable
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not CHECK.exists() or CHECK.parents[1] != ROOT, reason="needs the checkout")
+def test_the_wheel_at_the_oldest_and_the_newest_versions(figures):
+    output = subprocess.run([sys.executable, CHECK], check=True, stdout=subprocess.PIPE, text=True).stdout
+    tested = re.findall(r"^Python .*", output, re.MULTILINE)
+    assert len(tested) >= 2
+    for versions in tested:
+        figures("versions", 1, versions)
