@@ -48,12 +48,10 @@ rounding mode or trapping exceptions, and what it has set is as it was after the
 copy against exact results.
 """
 
-from numclip._arrays.pool import set_recycling
 from numclip._arrays.slices import IndexedSlices
 from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm
-from numclip._cpu.threads import set_num_threads
 from numclip._diagnostics import show_config
-from numclip._settings import warmup
+from numclip._settings import set_num_threads, set_recycling, warmup
 from numclip._single import clip_by_norm, clip_by_value
 from numclip.tree import clip_tree_by_global_norm
 

@@ -4,6 +4,7 @@
 `import numclip` loads neither Numba nor a driver.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Protocol
 
@@ -19,15 +20,20 @@ class Plan(Protocol):
 
     results: list[Any]
 
-    def __call__(self, clip_norm: Any, use_norm: Any = None) -> Any:
-        """Clip the arrays as they are now, to norms that the backend has checked; return the norm."""
+    def clip(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+        """Clip the arrays as they are now, to norms that the backend has checked; return (norm, factor)."""
+        ...
+
+    def as_function(self) -> Callable[[Any], tuple[Any, Any]]:
+        """Return `clip` without a use_norm, by the shortest way there is."""
         ...
 
 
 class Backend(Protocol):
     """What is done with the arrays of one kind of memory.
 
-    `output` is an `Output` (see `numclip._arrays.output`) or a list of the caller's. Every argument is checked before anything is written.
+    `output` is an `Output` (see `numclip._arrays.output`) or a list of the caller's. Every argument is
+    checked before anything is written.
     """
 
     def clip(
@@ -38,8 +44,8 @@ class Backend(Protocol):
         use_norm: Any = None,
         labels: Labels = LIST,
         stream: Any = None,
-    ) -> tuple[list[Any], Any]:
-        """Clip once; return (results, norm)."""
+    ) -> tuple[list[Any], Any, Any]:
+        """Clip once; return (results, norm, factor), the factor None where only the device knows it."""
         ...
 
     def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:

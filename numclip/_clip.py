@@ -1,62 +1,11 @@
-"""The public functions: signature, documentation, and the way into the plan."""
+"""Lists: clip_by_global_norm, and what goes with it."""
 
 import math
-from functools import cache
 from typing import Any
 
-import numpy as np
-
-from numclip._arrays import checks
-from numclip._arrays.devices import first_array, is_cuda
-from numclip._arrays.labels import LIST, Labels
-from numclip._arrays.memory import guards
-from numclip._core import process
-
-
-@cache
-def plans() -> Any:
-    """Return the module of the plan; the first call loads Numba, which `import numclip` does not."""
-    with process.loading, process.uninterrupted():
-        from numclip._cpu import plan
-
-    return plan
-
-
-@cache
-def cuda_plans() -> Any:
-    """Return the module of the plan for CUDA arrays."""
-    try:
-        import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
-    except ImportError:
-        raise ImportError(
-            "clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]', or 'numclip[cuda12]'"
-            " for a driver of CUDA 12"
-        ) from None
-    from numclip._cuda import plan
-
-    return plan
-
-
-def clip(
-    t_list: Any, out: Any, clip_norm: Any, use_norm: Any, names: Labels = LIST, stream: Any = None
-) -> tuple[list[Any], Any, Any]:
-    """Check the norms, clip, and return (results, norm, factor); `out` is as for `plan.arguments`."""
-    # The usual list is known by its first array, without a call.
-    usual = type(t_list) is list and t_list and type(t_list[0]) is np.ndarray
-    if not usual and is_cuda(first_array(t_list)[1]):
-        clipped: tuple[list[Any], Any, Any] = cuda_plans().clip(
-            t_list, out, clip_norm, use_norm, names, stream
-        )
-        return clipped
-    if stream is not None:
-        raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
-    limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else checks.clip_norm(clip_norm)
-    if use_norm is None:
-        done: tuple[list[Any], Any, float] = plans().clip(t_list, out, limit, names)
-        return done
-    given = checks.use_norm(use_norm)
-    plan = plans().Plan(*plans().arguments(t_list, out), names)
-    return plan.results, use_norm, plan.run(limit, given)[1]
+from numclip._arrays.labels import LIST
+from numclip._arrays.output import NEW, NONE
+from numclip._backend import backend_of
 
 
 def clip_by_global_norm(
@@ -140,7 +89,8 @@ def clip_by_global_norm(
     >>> grads[2]
     array([[0.8]], dtype=float32)
     """
-    results, norm, _ = clip(t_list, ... if out is None else out, clip_norm, use_norm, stream=stream)
+    output = NEW if out is None else out
+    results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, LIST, stream)
     return results, norm
 
 
@@ -177,9 +127,7 @@ def global_norm(t_list: Any, *, stream: Any = None) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    if stream is None and not is_cuda(first_array(t_list)[1]):
-        return plans().clip(t_list, None, math.inf)[1]
-    return clip(t_list, None, math.inf, None, stream=stream)[1]
+    return backend_of(t_list).clip(t_list, NONE, math.inf, None, LIST, stream)[1]
 
 
 def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:
@@ -223,11 +171,7 @@ def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[floa
     >>> params
     [array([-0.15,  0.  ], dtype=float32), array([-0.2], dtype=float32)]
     """
-    if is_cuda(first_array(t_list)[1]):
-        on_device: tuple[Any, Any] = cuda_plans().clip_factor(t_list, clip_norm, use_norm)
-        return on_device
-    _, norm, factor = clip(t_list, None, clip_norm, use_norm)
-    return factor, norm
+    return backend_of(t_list).factor(t_list, clip_norm, use_norm)
 
 
 class Clipper:
@@ -275,21 +219,13 @@ class Clipper:
     np.float32(1.0)
     """
 
-    __slots__ = ("_clip", "_guards", "_limit", "_numbers", "_plan", "results")
+    __slots__ = ("_backend", "_clip", "_limit", "_plan", "results")
 
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
-        out = t_list if out is None else out
-        on_cuda = is_cuda(first_array(t_list)[1])
-        self._numbers: Any = cuda_plans() if on_cuda else checks
-        self._limit = self._numbers.clip_norm(clip_norm)
-        if on_cuda:
-            self._plan = cuda_plans().Plan(t_list, out, keep=True)
-            self._clip: Any = self._plan.run
-            self._guards = []
-        else:
-            self._plan = plans().Plan(*plans().arguments(t_list, out))
-            self._clip = self._plan.step()
-            self._guards = guards(self._plan.arrays())
+        self._backend = backend_of(t_list)
+        self._limit = self._backend.clip_norm(clip_norm)
+        self._plan = self._backend.plan(t_list, t_list if out is None else out)
+        self._clip = self._plan.as_function()
         self.results: list[Any] = self._plan.results
 
     def __reduce__(self) -> Any:
@@ -311,8 +247,8 @@ class Clipper:
         numpy.float32 or numpy.float64
             The norm before clipping, as from `clip_by_global_norm`.
         """
-        limit = self._limit if clip_norm is None else self._numbers.clip_norm(clip_norm)
-        if use_norm is not None:
-            self._plan.run(limit, self._numbers.use_norm(use_norm))
-            return use_norm
-        return self._clip(limit)[0]
+        limit = self._limit if clip_norm is None else self._backend.clip_norm(clip_norm)
+        if use_norm is None:
+            return self._clip(limit)[0]
+        self._plan.clip(limit, self._backend.use_norm(use_norm))
+        return use_norm

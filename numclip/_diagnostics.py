@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from numclip._core import process
-from numclip._cpu import cores, threads
+from numclip._cpu.cores import available_cores
+from numclip._cpu.threads import policy
 
 OPTIONAL = ("tbb", "ml_dtypes", "scipy", "optree", "numba-cuda", "cupy", "torch")
 VARIABLES = ("NUMBA_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NUMCLIP_", "PYTHONHOME")
@@ -43,8 +44,8 @@ def _rows() -> Iterator[tuple[str, str]]:
     yield "versions", f"{python}, {', '.join(versions)}"
     yield "platform", platform.platform()
     yield "processor", _processor()
-    limit = "none" if threads._limit is None else threads._limit
-    yield "cores", f"{cores.available_cores()} available of {os.cpu_count()}; set_num_threads: {limit}"
+    limit = "none" if policy.limit is None else policy.limit
+    yield "cores", f"{available_cores()} available of {os.cpu_count()}; set_num_threads: {limit}"
     yield "threads", f"{_threads_and_why()}; Numba may use {numba.config.NUMBA_NUM_THREADS}"
     yield "cache", _cache()
     yield "compiler", "off: NUMBA_DISABLE_JIT is set" if numba.config.DISABLE_JIT else "on"
@@ -94,10 +95,10 @@ def _threads_and_why() -> str:
         running = ""
     if process.is_forked():
         return "one: this process was forked"
-    if threads._limit == 1:
+    if policy.limit == 1:
         return "one: set_num_threads(1)"
-    several = f"several beyond {threads.SERIAL_ELEMENTS:,} elements"
-    if cores.available_cores() == 1:
+    several = f"several beyond {policy.serial_elements:,} elements"
+    if available_cores() == 1:
         several = "one, as there is one core"
     if running == "tbb":
         return f"{several}: TBB is running"

@@ -11,7 +11,9 @@ import numpy as np
 
 from numclip._arrays.slices import IndexedSlices
 from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm
-from numclip._cpu import threads
+from numclip._cpu import tbb
+from numclip._cpu.threads import policy
+from numclip._settings import set_num_threads
 
 Check = Callable[[], None]
 
@@ -44,7 +46,7 @@ def checks() -> Iterator[tuple[str, Check]]:
     yield "a norm within the bound leaves every bit", _within_the_bound
     yield "in place, into given arrays, None, IndexedSlices, strided arrays", _containers
     yield "a Clipper gives what one call gives", _clipper
-    yield f"several threads give the bits of one ({threads.layer() or 'no TBB'})", _threads_agree
+    yield f"several threads give the bits of one ({tbb.layer() or 'no TBB'})", _threads_agree
 
 
 def numbers(count: int, seed: int = 1) -> Any:
@@ -154,13 +156,13 @@ def _clipper() -> None:
 
 
 def _threads_agree() -> None:
-    array = np.resize(numbers(10_007).astype(np.float32), threads.SERIAL_ELEMENTS + 4099)
+    array = np.resize(numbers(10_007).astype(np.float32), policy.serial_elements + 4099)
     several, norm = clip_by_global_norm([array], 0.5)
-    limit = threads._limit
-    threads.set_num_threads(1)
+    limit = policy.limit
+    set_num_threads(1)
     try:
         one, other = clip_by_global_norm([array], 0.5)
     finally:
-        threads.set_num_threads(limit)
+        set_num_threads(limit)
     expect(norm == other)
     expect((one[0] == several[0]).all())

@@ -1,12 +1,14 @@
-"""Compiling ahead of the first call."""
+"""Settings of the process: compiling ahead of the first call, threads, memory that is kept for results."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from numclip import _backend
+from numclip._arrays.pool import pool
 from numclip._core.dtypes import BY_NAME
-from numclip._cpu import threads
+from numclip._cpu import threads as _threads
 
 
 def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
@@ -36,6 +38,55 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
     for i, name in enumerate(names):
         if name not in BY_NAME:
             raise TypeError(f"dtypes[{i}] is {name}, expected a floating or complex dtype")
-    from numclip._cpu import compiled  # loads Numba
+    _backend.cpu().compile_ahead({BY_NAME[name].typecode for name in names})
 
-    compiled.compile_ahead({BY_NAME[name].typecode for name in names}, parallel=threads.may_start())
+
+def set_num_threads(threads: int | None) -> None:
+    """Set the largest number of threads of a call; None, the default, is every available core.
+
+    Numba's own setting is not touched, and never exceeded.
+
+    Parameters
+    ----------
+    threads : int or None
+        At least 1. With 1, no call uses a second thread.
+
+    Examples
+    --------
+    >>> import numclip
+    >>> numclip.set_num_threads(1)
+    >>> numclip.set_num_threads(None)
+    """
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int)):
+        raise TypeError(f"threads should be an int or None. Received {threads!r}")
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads should be at least 1. Received {threads}")
+    _threads.policy.limit = threads
+
+
+def set_recycling(limit: int) -> None:
+    """Set how many bytes of results that nobody holds any more are kept for later results.
+
+    No more is kept than the last calls have used, whatever the limit.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes, at least 0; 2**30 by default. With 0, nothing is kept. What was kept before is released.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the limit is not such a number.
+
+    Examples
+    --------
+    >>> import numclip
+    >>> numclip.set_recycling(0)
+    >>> numclip.set_recycling(2**30)
+    """
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise TypeError(f"limit should be an int. Received {limit!r}")
+    if limit < 0:
+        raise ValueError(f"limit should be at least 0. Received {limit}")
+    pool.set_limit(limit)

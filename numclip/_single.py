@@ -1,4 +1,4 @@
-"""Clipping one array by its own norm: of all its elements, or of each slice along some axes."""
+"""One array: clipped by its own norm, or by those of its slices, or to an interval."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from numclip._arrays import checks, entries
 from numclip._arrays.labels import ARRAY
-from numclip._clip import clip, plans
+from numclip._arrays.output import NEW
+from numclip._backend import backend_of
 from numclip._core.dtypes import rounded
 from numclip._core.environment import default_environment
 
@@ -74,11 +75,9 @@ def clip_by_norm(
     if t is None:
         raise TypeError("t should be an array. Received None")
     if axes is not None:
-        plans()  # loads Numba, undisturbed
-        from numclip._cpu.axes import clip_along
-
-        return clip_along(t, clip_norm, axes, out)
-    [result], _, _ = clip([t], ... if out is None else [out], clip_norm, None, ARRAY)
+        return backend_of([t]).clip_along(t, clip_norm, axes, out)
+    output = NEW if out is None else [out]
+    [result], _, _ = backend_of([t]).clip([t], output, clip_norm, labels=ARRAY)
     return result
 
 
@@ -140,7 +139,7 @@ def clip_by_value(
     """
     if t is None:
         raise TypeError("t should be an array. Received None")
-    source, target, result = entries.resolve(t, out)
+    source, target, result = entries.resolve_one(t, out)
     if source.dtype.kind == "c":
         raise TypeError(f"t has dtype {source.dtype}, expected a floating dtype")
     with default_environment(), np.errstate(invalid="ignore"):  # a signalling NaN

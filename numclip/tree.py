@@ -5,7 +5,8 @@ from typing import Any
 
 from numclip._arrays.containers import node
 from numclip._arrays.labels import Labels
-from numclip._clip import clip
+from numclip._arrays.output import NEW
+from numclip._backend import backend_of
 
 
 def clip_tree_by_global_norm(
@@ -67,15 +68,15 @@ def clip_tree_by_global_norm(
     leaves: list[Any] = []
     paths: list[str] = []
     _flatten(tree, "", leaves, paths)
-    names = Labels(lambda i: f"tree{paths[i]}", lambda i: f"out{paths[i]}")
+    labels = Labels(lambda i: f"tree{paths[i]}", lambda i: f"out{paths[i]}")
     if out is None:
-        results, norm, _ = clip(leaves, ..., clip_norm, use_norm, names)
+        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, labels)
         return _unflatten(tree, iter(results)), norm
     targets: list[Any] = leaves
     if out is not tree:
         targets = []
         _match(tree, out, "", targets)
-    _, norm, _ = clip(leaves, targets, clip_norm, use_norm, names)
+    _, norm, _ = backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, labels)
     return out, norm
 
 

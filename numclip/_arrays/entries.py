@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays import checks, memory, overlap, sparse
 from numclip._arrays.labels import ARRAY
+from numclip._arrays.output import NEW, NONE
 from numclip._arrays.pool import empty_like
 from numclip._arrays.slices import IndexedSlices
 from numclip._core.dtypes import native
@@ -14,50 +15,50 @@ from numclip._core.dtypes import native
 Array = NDArray[Any]
 
 
-def source(entry: Any, name: str) -> Array:
+def source(entry: Any, label: str) -> Array:
     """Return the array of an entry."""
     if isinstance(entry, IndexedSlices):
-        return checks.source(entry.values, f"{name}.values")
+        return checks.source(entry.values, f"{label}.values")
     if sparse.is_sparse(entry):
-        return checks.source(sparse.data(entry, name), f"{name}.data")
-    return checks.source(entry, name)
+        return checks.source(sparse.data(entry, label), f"{label}.data")
+    return checks.source(entry, label)
 
 
-def new_target(entry: Any, array: Array, name: str) -> tuple[Array, Any]:
+def new_target(entry: Any, array: Array, label: str) -> tuple[Array, Any]:
     """Return a new array for the result, and what holds it: the like of the entry."""
     if sparse.is_sparse(entry):
         # Its structure is copied too: methods of SciPy sort indices and drop zeros in place.
         copied = entry.copy()
-        return sparse.data(copied, name), copied
+        return sparse.data(copied, label), copied
     target = empty_like(array)
     if isinstance(entry, IndexedSlices):
         return target, IndexedSlices(target, entry.indices, entry.dense_shape)
     return target, target
 
 
-def pair(entry: Any, target: Any, name: str, target_name: str) -> tuple[Array, Array]:
+def pair(entry: Any, target: Any, label: str, target_label: str) -> tuple[Array, Array]:
     """Return the array of an entry and that of the target that the caller gave for it."""
     if entry is None:
-        raise TypeError(f"{target_name} should be None, as {name} is None")
-    array = source(entry, name)
+        raise TypeError(f"{target_label} should be None, as {label} is None")
+    array = source(entry, label)
     if isinstance(entry, IndexedSlices):
         if not isinstance(target, IndexedSlices):
-            raise TypeError(f"{target_name} should be an IndexedSlices, as {name} is")
-        name, target_name, target = f"{name}.values", f"{target_name}.values", target.values
+            raise TypeError(f"{target_label} should be an IndexedSlices, as {label} is")
+        label, target_label, target = f"{label}.values", f"{target_label}.values", target.values
     elif sparse.is_sparse(entry):
-        sparse.check_structure(target, entry, target_name, name)
-        target = sparse.data(target, target_name)
-        name, target_name = f"{name}.data", f"{target_name}.data"
-    return array, checks.target(target, array, target_name, name)
+        sparse.check_structure(target, entry, target_label, label)
+        target = sparse.data(target, target_label)
+        label, target_label = f"{label}.data", f"{target_label}.data"
+    return array, checks.target(target, array, target_label, label)
 
 
-def resolve(t: Any, out: Any) -> tuple[Array, Array, Any]:
+def resolve_one(t: Any, out: Any) -> tuple[Array, Array, Any]:
     """Return the array of a single entry, that of its target, and what holds the target."""
-    name, target_name = ARRAY.entry(0), ARRAY.target(0)
+    label, target_label = ARRAY.entry(0), ARRAY.target(0)
     if out is None:
-        array = source(t, name)
-        return array, *new_target(t, array, name)
-    array, target = pair(t, out, name, target_name)
+        array = source(t, label)
+        return array, *new_target(t, array, label)
+    array, target = pair(t, out, label, target_label)
     overlap.check([array], [target], ARRAY)
     return array, target, out
 
@@ -74,35 +75,35 @@ class Prepared(NamedTuple):
     stores: list[tuple[Array, Array, bool]]
 
 
-def prepare(entry: Any, target_entry: Any, name: str, target_name: str, new: bool) -> Prepared:
+def prepare(entry: Any, output: Any, label: str, target_label: str) -> Prepared:
     """Check an entry and its target, raising for what is wrong, and flatten both.
 
-    `new` asks for a new target; else a target of ``...`` stands for none.
+    `output` is an `Output`, or the target.
     """
-    if new:
-        array = source(entry, name)
-        return _flatten(array, *new_target(entry, array, name))
-    if target_entry is ...:
-        return _flatten(source(entry, name), None, None)
-    array, target = pair(entry, target_entry, name, target_name)
-    return _flatten(array, target, target_entry)
+    if output is NONE:
+        return _flatten(source(entry, label), None, None)
+    if output is NEW:
+        array = source(entry, label)
+        return _flatten(array, *new_target(entry, array, label), is_new=True)
+    return _flatten(*pair(entry, output, label, target_label), output)
 
 
-def _flatten(source: Array, target: Array | None, result: Any) -> Prepared:
+def _flatten(source: Array, target: Array | None, result: Any, *, is_new: bool = False) -> Prepared:
     axes = memory.dense_axes(source)
-    flat = memory.flat_view(source, axes)
+    flat, flat_target = memory.flat_view(source, axes), None
+    if target is not None:
+        flat_target = memory.flat_view(target, axes)
     loads, stores = [], []
     if flat is None:
         ordered = source.transpose(axes)
-        buffer = np.empty(ordered.shape, native(source.dtype))
-        flat = buffer.reshape(-1)
-        loads.append((buffer, ordered))
-    flat_target = None
-    if target is not None:
-        flat_target = memory.flat_view(target, axes)
-        if flat_target is None:
-            flat_target = flat if loads else np.empty_like(flat)
-            ordered = target.transpose(axes)
-            in_place = overlap.same_elements(source, target)
-            stores.append((ordered, flat_target.reshape(ordered.shape), in_place))
+        # A new result is a buffer too: the elements are loaded into it, and clipped there.
+        flat = (
+            flat_target if is_new and flat_target is not None else np.empty(source.size, native(source.dtype))
+        )
+        loads.append((flat.reshape(ordered.shape), ordered))
+    if target is not None and flat_target is None:
+        flat_target = flat if loads else np.empty_like(flat)
+        ordered = target.transpose(axes)
+        in_place = memory.same_elements(source, target)
+        stores.append((ordered, flat_target.reshape(ordered.shape), in_place))
     return Prepared(source, target, flat, flat_target, result, loads, stores)

@@ -1,4 +1,4 @@
-"""Whether the memory of an array is what it claims to be, and stays."""
+"""The memory of an array: whether it is what it claims to be and stays, and how the elements lie in it."""
 
 import weakref
 from collections.abc import Iterable
@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from numclip._core.dtypes import native
 
+Array = NDArray[Any]
 
-def lies_inside(array: NDArray[Any]) -> bool:
+
+def lies_inside(array: Array) -> bool:
     """Tell whether all elements lie in the buffer that an array was made of, if it was made of one.
 
     NumPy takes the word of ``__array_interface__`` for shape, strides and offset, even where the buffer
@@ -45,9 +47,6 @@ def guards(entries: Iterable[Any]) -> list[weakref.ref[Any]]:
     return references
 
 
-Array = NDArray[Any]
-
-
 def dense_axes(array: Array) -> tuple[int, ...]:
     """Return the order of axes in which a dense array lies in memory; that of the array for any other."""
     axes = tuple(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
@@ -60,3 +59,14 @@ def flat_view(array: Array, axes: tuple[int, ...]) -> Array | None:
     if not (ordered.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
         return None
     return ordered.view(native(array.dtype)).reshape(-1)
+
+
+def axis_steps(array: Array) -> list[tuple[int, int]]:
+    """Return the stride and the length of each axis that has any step."""
+    return [(step, length) for step, length in zip(array.strides, array.shape, strict=True) if length > 1]
+
+
+def same_elements(array: Array, other: Array) -> bool:
+    """Tell whether two arrays of one shape are views of the same elements, each at the same place."""
+    same_start = array.ctypes.data == other.ctypes.data
+    return same_start and array.dtype == other.dtype and axis_steps(array) == axis_steps(other)

@@ -8,6 +8,7 @@ from numpy.lib.array_utils import byte_bounds
 from numpy.typing import NDArray
 
 from numclip._arrays.labels import Labels
+from numclip._arrays.memory import axis_steps, same_elements
 
 Array = NDArray[Any]
 
@@ -22,19 +23,9 @@ class Span(NamedTuple):
     array: Array
 
 
-def _steps(array: Array) -> list[tuple[int, int]]:
-    return [(step, length) for step, length in zip(array.strides, array.shape, strict=True) if length > 1]
-
-
-def same_elements(array: Array, other: Array) -> bool:
-    """Tell whether two arrays of one shape are views of the same elements, each at the same place."""
-    same_start = array.ctypes.data == other.ctypes.data
-    return same_start and array.dtype == other.dtype and _steps(array) == _steps(other)
-
-
 def _identity(array: Array) -> tuple[Any, ...]:
     """Return what is equal for views of the same elements, whatever the order of their axes."""
-    return (array.ctypes.data, array.dtype, tuple(sorted(_steps(array))))
+    return (array.ctypes.data, array.dtype, tuple(sorted(axis_steps(array))))
 
 
 def check(sources: Iterable[Array | None], targets: Iterable[Array | None], labels: Labels) -> None:

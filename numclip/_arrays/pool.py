@@ -1,15 +1,16 @@
 """Memory for new results, taken from earlier results that nobody holds any more.
 
-A fresh block costs a page fault for every 4 KiB, when it is written: 122 ms for the results of 25 million
-float32, against 10 ms into memory that was used before. A block is handed out as the base of a result, so
-every view of the result, and every view of a view, holds a reference to the block, and its reference count
-tells when it is idle.
+A fresh block costs a page fault for every 4 KiB when it is written, ten times what clipping takes (see
+benchmarks/notes.md). A block is handed out as the base of a result, so every view of the result, and every
+view of a view, holds a reference to the block, and its reference count tells when it is idle.
+
+No more is kept than the last calls have used: a training loop reuses its blocks every other call, and a block
+that `KEPT_CALLS` calls have not asked for is released.
 """
 
 import os
 import sys
 import threading
-from collections import defaultdict
 from typing import Any, Literal
 
 import numpy as np
@@ -21,59 +22,89 @@ Array = NDArray[Any]
 SMALLEST_BLOCK = 1 << 17
 _ALIGNMENT = 64
 
-# By size; in each list, those that were handed out longest ago come first. Held and idle ones together stay
-# within the limit, so that those that become idle do.
-_blocks: defaultdict[int, list[Array]] = defaultdict(list)
-_limit = 1 << 30
-# It may be taken twice by one thread: a finaliser that runs here can clip.
-_lock = threading.RLock()
+KEPT_CALLS = 8
 
 
-def _new_lock() -> None:
-    global _lock  # noqa: PLW0603
-    _lock = threading.RLock()
+class Pool:
+    """Blocks by size. Held and idle ones together stay within the limit: any of them may become idle."""
+
+    def __init__(self, limit: int = 1 << 30) -> None:
+        self.limit = limit
+        self.calls = 0
+        # By size, pairs of a block and the call that has used it last, in the order of these calls.
+        self._blocks: dict[int, list[tuple[Array, int]]] = {}
+        # It may be taken twice by one thread: a finaliser that runs here can clip.
+        self._lock = threading.RLock()
+        if hasattr(os, "register_at_fork"):  # another thread may hold the lock while the process is forked
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.RLock()
+
+    def set_limit(self, limit: int) -> None:
+        """Keep at most so many bytes from now on, and nothing of what was kept before."""
+        with self._lock:
+            self.limit = limit
+            self._blocks.clear()
+
+    def take(self, size: int) -> Array | None:
+        """Return an idle block of this size, or a new one; None where that would be more than is kept."""
+        with self._lock:
+            blocks = self._blocks.setdefault(size, [])
+            for i in range(len(blocks)):
+                if sys.getrefcount(blocks[i][0]) == _IDLE:
+                    block, _ = blocks.pop(i)
+                    blocks.append((block, self.calls))
+                    return block
+            if not self._make_room(size):
+                return None
+            blocks.append((np.empty(size, np.uint8), self.calls))
+            return blocks[-1][0]
+
+    def release_unused(self) -> None:
+        """Release what the last calls have not used."""
+        with self._lock:
+            self._release_unused()
+
+    def _release_unused(self) -> None:
+        for size, blocks in [*self._blocks.items()]:
+            blocks[:] = [
+                entry
+                for entry in blocks
+                if sys.getrefcount(entry[0]) > _IDLE or entry[1] > self.calls - KEPT_CALLS
+            ]
+            if not blocks:
+                del self._blocks[size]
+
+    def _make_room(self, size: int) -> bool:
+        """Release idle blocks until another of this size fits; tell whether it does."""
+        excess = sum(length * len(blocks) for length, blocks in self._blocks.items()) + size - self.limit
+        for length, blocks in self._blocks.items():
+            i = 0
+            while i < len(blocks) and excess > 0:
+                if sys.getrefcount(blocks[i][0]) == _IDLE:
+                    del blocks[i]
+                    excess -= length
+                else:
+                    i += 1
+        return excess <= 0
 
 
-# Another thread may have held the lock when the process was forked.
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+def _idle_references() -> int:
+    """Count the references to a block that only its list holds, as the methods above see them."""
+    blocks = [(np.empty(0, np.uint8), 0)]
+    return sys.getrefcount(blocks[0][0])
 
 
-def set_recycling(limit: int) -> None:
-    """Set how many bytes of results that nobody holds any more are kept for later results.
-
-    Parameters
-    ----------
-    limit : int
-        Bytes, at least 0; 2**30 by default. With 0, nothing is kept. What was kept before is released.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the limit is not such a number.
-
-    Examples
-    --------
-    >>> import numclip
-    >>> numclip.set_recycling(0)
-    >>> numclip.set_recycling(2**30)
-    """
-    global _limit  # noqa: PLW0603
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise TypeError(f"limit should be an int. Received {limit!r}")
-    if limit < 0:
-        raise ValueError(f"limit should be at least 0. Received {limit}")
-    with _lock:
-        _limit = limit
-        _blocks.clear()
+_IDLE = _idle_references()
+pool = Pool()
 
 
 def empty_like(array: Array) -> Array:
     """Return an uninitialised array like this one, as `numpy.empty_like` does."""
-    if array.nbytes < SMALLEST_BLOCK or not (array.flags.c_contiguous or array.flags.f_contiguous):
+    if array.nbytes < SMALLEST_BLOCK or not array.flags.forc:
         return np.empty_like(array)
-    with _lock:
-        block = _take(array.nbytes + _ALIGNMENT)
+    block = pool.take(array.nbytes + _ALIGNMENT)
     if block is None:
         return np.empty_like(array)
     start = -block.ctypes.data % _ALIGNMENT
@@ -81,37 +112,15 @@ def empty_like(array: Array) -> Array:
     return np.ndarray(array.shape, array.dtype, block, start, order=order)
 
 
-def _take(size: int) -> Array | None:
-    """Return an idle block of this size, or a new one; None where that would be more than is kept."""
-    blocks = _blocks[size]
-    for i in range(len(blocks)):
-        if sys.getrefcount(blocks[i]) == _IDLE:
-            blocks.append(blocks.pop(i))
-            return blocks[-1]
-    if not _make_room(size):
-        return None
-    blocks.append(np.empty(size, np.uint8))
-    return blocks[-1]
+def results_like(entries: list[Any]) -> list[Array | None]:
+    """Return a new array for each entry that is a dense array; the others have to be looked at first."""
+    pool.calls += 1
+    if pool.calls % KEPT_CALLS == 0:
+        pool.release_unused()
+    return [_like(entry) if type(entry) is np.ndarray else None for entry in entries]
 
 
-def _make_room(size: int) -> bool:
-    """Release idle blocks until another of this size fits; tell whether it does."""
-    excess = sum(length * len(blocks) for length, blocks in _blocks.items()) + size - _limit
-    for length, blocks in _blocks.items():
-        i = 0
-        while i < len(blocks) and excess > 0:
-            if sys.getrefcount(blocks[i]) == _IDLE:
-                del blocks[i]
-                excess -= length
-            else:
-                i += 1
-    return excess <= 0
-
-
-def _idle_references() -> int:
-    """Count the references to a block that only its list holds, as the functions above see them."""
-    blocks = [np.empty(0, np.uint8)]
-    return sys.getrefcount(blocks[0])
-
-
-_IDLE = _idle_references()
+def _like(array: Array) -> Array | None:
+    if array.nbytes < SMALLEST_BLOCK:
+        return np.empty_like(array)
+    return empty_like(array) if array.flags.forc else None

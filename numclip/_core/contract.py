@@ -1,15 +1,57 @@
-"""The formula of the scale factor, as plain functions that each target compiles.
+"""The contract in numbers: the order of the sum, the row of a packed list, the norm and the factor.
 
-A product that feeds a sum is exact in every one of them, so a compiler that fuses the two changes no bit.
+Plain functions, which each target compiles. Every product that is added to something is exact, so that FMA
+contraction cannot change a result.
 """
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+# --- the order of the sum -----------------------------------------------------------------------------------
+
+# An array is cut into chunks of so many elements; a chunk has so many lanes.
+CHUNK, LANES = 4096, 32
+
+
+def chunks_of(length: int) -> int:
+    """Return how many chunks an array of this length has."""
+    return (length + CHUNK - 1) // CHUNK
+
+
+# --- a packed list: one row of integers per entry, in the order of the list ---------------------------------
+
+# The length counts real numbers, so that a complex element counts twice. A target of 0 means that nothing is
+# to be written, a source equal to the target that the entry is clipped in place. The chunks of all entries
+# are numbered through.
+SOURCE, TARGET, LENGTH, TYPECODE, FIRST_CHUNK = range(5)
+COLUMNS = 5
+
+
+def row_search(first_chunk: Callable[[Any, int], int]) -> Callable[[Any, int, int], int]:
+    """Make the search for the row that holds a chunk; `first_chunk(rows, i)` reads a row on the target."""
+
+    def row_of(rows: Any, count: int, chunk: int) -> int:
+        low, high = 0, count
+        while high - low > 1:
+            middle = (low + high) // 2
+            if first_chunk(rows, middle) <= chunk:
+                low = middle
+            else:
+                high = middle
+        return low
+
+    return row_of
+
+
+# --- the norm and the factor --------------------------------------------------------------------------------
+
 # A sum of float64 squares below this may have lost some to underflow; above float64 it has overflowed. It is
-# then taken again over elements multiplied by a power of two, which is exact. The two units leave room on
-# both sides: 2**600 brings 2**-1074 up to 2**-474, and 2**-600 brings 2**1024 down to 2**424.
+# then taken again over elements multiplied by a power of two, which is exact: the prescale, as in LAPACK's
+# scaled sum of squares. Either leaves room on both sides: 2**600 brings 2**-1074 up to 2**-474, and 2**-600
+# brings 2**1024 down to 2**424.
 SMALLEST_SUM = 1e-290
 UP, DOWN = 2.0**600, 2.0**-600
 SMALLEST_NORMAL = 2.0**-1022
@@ -19,7 +61,7 @@ SMALLEST_NORMAL = 2.0**-1022
 UPPER_HALF = 1.5 * 2.0**26
 
 
-def rescue_unit(total: float) -> float:
+def prescale_for(total: float) -> float:
     """Return what to multiply the elements by before they are squared: 1 where `total` can be trusted."""
     if total < SMALLEST_SUM:
         return UP
@@ -28,8 +70,8 @@ def rescue_unit(total: float) -> float:
     return 1.0
 
 
-def root_of(total: float, error: float) -> tuple[float, float]:
-    """Return the square root of total + error as (root, rest), whose exact sum is good to some 100 bits."""
+def square_root(total: float, error: float) -> tuple[float, float]:
+    """Return the root of total + error as (norm_hi, norm_lo), whose exact sum is good to some 100 bits."""
     if total == 0.0 or not math.isfinite(total):
         return math.sqrt(total), 0.0
     # An even exponent e: total = fraction * 2**e, and the root of the fraction is in [0.5, 1).
@@ -45,56 +87,42 @@ def root_of(total: float, error: float) -> tuple[float, float]:
     return math.ldexp(root, half), math.ldexp(rest, half)
 
 
-def returned_norm(root: float, rest: float, unit: float, single: bool) -> float:
-    """Return the norm (root + rest) / unit as the caller gets it: rounded to float32 if `single`."""
-    norm = (root + rest) / unit
-    return np.float64(np.float32(norm)) if single else norm
+def returned_norm(norm_hi: float, norm_lo: float, prescale: float, compensated: bool) -> float:
+    """Return the norm as the caller gets it: rounded to float32 unless the list has 64-bit elements."""
+    norm = (norm_hi + norm_lo) / prescale
+    return norm if compensated else np.float64(np.float32(norm))
 
 
 def scale_factor(
-    root: float, rest: float, unit: float, returned: float, clip_norm: float
+    norm_hi: float, norm_lo: float, prescale: float, returned: float, clip_norm: float
 ) -> tuple[float, float]:
-    """Return (factor, step): each element times step, times factor, is its clipped value.
+    """Return (factor, prefactor): the clipped value of an element is element * prefactor * factor.
 
-    The factor is clip_norm * unit / (root + rest), rounded once but for some 2**-50 of an ulp. `step` is 1,
-    but where the factor alone would be subnormal and so lose bits.
+    The factor is clip_norm * prescale / (norm_hi + norm_lo), rounded once but for some 2**-50 of an ulp. The
+    prefactor is 1, but where the factor alone would be subnormal and so lose bits.
     """
-    if not math.isfinite(root):
+    if not math.isfinite(norm_hi):
         return math.nan, 1.0
     if clip_norm == 0.0:
         return 0.0, 1.0
-    norm = (root + rest) / unit
+    norm = (norm_hi + norm_lo) / prescale
     if norm <= clip_norm or returned <= clip_norm:
         return 1.0, 1.0
-    divisor, exponent = math.frexp(root)
+    divisor, exponent = math.frexp(norm_hi)
     dividend, clip_exponent = math.frexp(clip_norm)
     quotient = dividend / divisor
     high, divisor_high = (quotient + UPPER_HALF) - UPPER_HALF, (divisor + UPPER_HALF) - UPPER_HALF
     low, divisor_low = quotient - high, divisor - divisor_high
     residual = (dividend - high * divisor_high) - high * divisor_low
     residual = (residual - low * divisor_high) - low * divisor_low
-    quotient += (residual / quotient - math.ldexp(rest, -exponent)) * quotient / divisor
-    _, unit_exponent = math.frexp(unit)
-    power = clip_exponent - exponent + unit_exponent - 1
+    quotient += (residual / quotient - math.ldexp(norm_lo, -exponent)) * quotient / divisor
+    _, prescale_exponent = math.frexp(prescale)
+    power = clip_exponent - exponent + prescale_exponent - 1
     factor = math.ldexp(quotient, power)
     if factor < SMALLEST_NORMAL:
-        # The power of two goes into the step, and four times that, so that the factor is less than 1/2: what
-        # the product with the step loses to underflow is less than a quarter of the result's last place.
+        # The power of two goes into the prefactor, and four times that, so that the factor is less than 1/2:
+        # what the product with the prefactor loses to underflow is less than a quarter of the result's last
+        # place.
         shift = max(power + 2, -1074)
         return math.ldexp(quotient, power - shift), math.ldexp(1.0, shift)
     return factor, 1.0
-
-
-# The columns of a row. The length counts real numbers, so a complex element counts twice. A target of 0 means
-# that nothing is to be written, a source equal to the target that the entry is clipped in place. The chunks
-# of all entries are numbered through.
-SOURCE, TARGET, LENGTH, KIND, FIRST_CHUNK = range(5)
-COLUMNS = 5
-
-# The order of the sum: an array is cut into chunks of so many elements, a chunk has so many lanes.
-CHUNK, LANES = 4096, 32
-
-
-def chunks_of(length: int) -> int:
-    """Return how many chunks an array of this length has."""
-    return (length + CHUNK - 1) // CHUNK

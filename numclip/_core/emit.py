@@ -1,6 +1,6 @@
 """Functions of compiled code that are written in LLVM's terms."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import Parameter, Signature, signature
 from typing import Any, NamedTuple
 
@@ -13,10 +13,19 @@ class Emit(NamedTuple):
     signature: Any
 
 
+def described(definition: Any, function: Callable[..., Any], parameters: Iterable[str]) -> Any:
+    """Return the definition of an intrinsic, called as `function` is: Numba reads that from its signature."""
+    names = ["typingctx", *parameters]
+    definition.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+    definition.__name__ = definition.__qualname__ = function.__name__
+    definition.__doc__, definition.__module__ = function.__doc__, function.__module__
+    return definition
+
+
 def emitter(intrinsic: Any) -> Any:
     """Return `emits` for the target whose `intrinsic` decorator this is.
 
-    `emits(typing)` makes an intrinsic of a function that emits instructions: `typing` takes the Numba types of
+    `emits(typing)` makes an intrinsic of a function that emits instructions: `typing` takes the types of
     the arguments and returns the signature; the function takes an `Emit` and the values of the arguments, and
     returns the value of the result, or None for a void.
     """
@@ -30,15 +39,8 @@ def emitter(intrinsic: Any) -> Any:
 
                 return typing(*arguments), codegen
 
-            # Numba reads the names of the arguments from here.
-            _, *parameters = signature(function).parameters.values()
-            names = ["typingctx", *(parameter.name for parameter in parameters)]
-            definition.__signature__ = Signature(  # type: ignore[attr-defined]
-                [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names]
-            )
-            definition.__name__ = definition.__qualname__ = function.__name__
-            definition.__doc__, definition.__module__ = function.__doc__, function.__module__
-            return intrinsic(definition)
+            _, *parameters = signature(function).parameters
+            return intrinsic(described(definition, function, parameters))
 
         return decorate
 

@@ -9,28 +9,19 @@ from numclip._core import process
 
 
 @cache
-def _switches() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+def _switches() -> tuple[Callable[..., Any], Callable[..., Any]]:
     with process.loading, process.uninterrupted():
-        from numba import types
-
         from numclip._core import fpenv
-        from numclip._core.jit import entry
 
-        def enter() -> Any:
-            return fpenv.enter()
-
-        def leave(saved: Any) -> None:
-            fpenv.leave(saved)
-
-        return entry(enter, nogil=False).compile(()), entry(leave, nogil=False).compile((types.uint64,))
+    return fpenv.set_default(), fpenv.restore()
 
 
 @contextmanager
 def default_environment() -> Iterator[None]:
-    """Compute in the default environment, and restore that of the caller: see `_fpenv`."""
-    enter, leave = _switches()
-    saved = enter()
+    """Compute in the default environment, and restore that of the caller: see `fpenv`."""
+    set_default, restore = _switches()
+    saved = set_default()
     try:
         yield
     finally:
-        leave(saved)
+        restore(saved)

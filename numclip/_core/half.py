@@ -1,8 +1,7 @@
-"""float16 and bfloat16: between their bits and float32, in vectors of any width, as LLVM instructions.
+"""Conversions between the bits of each element type and float64 or float32, in vectors, as LLVM instructions.
 
-Numba's CPU target has no 16-bit floats, so their bits travel as integers: uint16 carries float16, int16
-carries bfloat16. Widening is exact. Narrowing takes float64, or a float32 that says itself what it stands
-for, and rounds once, to nearest even.
+Numba's CPU target has no 16-bit floats: uint16 carries the bits of float16, int16 those of bfloat16. Widening
+is exact. Narrowing rounds once, to nearest even.
 """
 
 from typing import Any
@@ -125,3 +124,26 @@ def double_to_bfloat(builder: Any, value: Any) -> Any:
     nan = builder.fcmp_unordered("uno", value, value)
     narrow = builder.select(nan, quiet, upper_half(builder, bits))
     return builder.trunc(narrow, vector_of(ir.IntType(16), value))
+
+
+def _half_to_double(context: Any, builder: Any, bits: Any) -> Any:
+    return builder.fpext(half_to_float(context, builder, bits), vector_of(ir.DoubleType(), bits))
+
+
+def _bfloat_to_double(context: Any, builder: Any, bits: Any) -> Any:
+    return builder.fpext(bfloat_to_float(builder, bits), vector_of(ir.DoubleType(), bits))
+
+
+# By carrier: (context, builder, vector) -> vector, to float64 and back.
+WIDEN = {
+    "float32": lambda context, builder, value: builder.fpext(value, vector_of(ir.DoubleType(), value)),
+    "float64": lambda context, builder, value: value,
+    "uint16": _half_to_double,
+    "int16": _bfloat_to_double,
+}
+NARROW = {
+    "float32": lambda context, builder, value: builder.fptrunc(value, vector_of(ir.FloatType(), value)),
+    "float64": lambda context, builder, value: value,
+    "uint16": double_to_half,
+    "int16": lambda context, builder, value: double_to_bfloat(builder, value),
+}

@@ -1,40 +1,36 @@
-"""Every Numba option in one place, and a disk cache that can neither fail nor go stale."""
+"""How numclip compiles for the host: every option of Numba in one place.
 
-import pickle
+A helper is called by compiled code alone. A kernel is called by Python: its signature stands on its body, so
+that each is compiled once, for no layout and no read-only flag, and is kept on disk.
+"""
+
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
-from hashlib import sha256
-from importlib.resources import files
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import llvmlite
 import numba
-from numba.core.caching import FunctionCache
-from numba.core.serialize import dumps
+
+from numclip._core import process
+from numclip._core.cache import PackageCache
 
 if numba.config.DISABLE_JIT:
     raise RuntimeError("numclip is compiled by Numba and cannot run without: unset NUMBA_DISABLE_JIT")
 if sysconfig.get_config_var("Py_GIL_DISABLED"):
     # The native walk over a list relies on the lock, and so do the borrowed references in it.
     raise RuntimeError("numclip needs a Python with the global interpreter lock, not a free-threaded one")
-
 if sys.byteorder != "little" or sys.maxsize < 2**32:
     # The native walk reads fields of 64 bits, and the first bytes of a number are its last bits.
     raise RuntimeError("numclip needs a processor of 64 bits that stores the lowest byte first")
 
-# No fast-math flag anywhere: the order of every sum is part of the contract. No array expressions that would
-# profit from rewriting; and a helper is called by compiled code alone, so it needs no wrappers: without these
-# two, the first call in a process with an empty disk cache takes 3.7 s instead of 4.7.
+# No fast-math flag anywhere: the order of every sum is part of the contract. Nothing here profits from
+# rewriting, and a helper needs no wrappers: without these, a first call compiles for a quarter less.
 _OPTIONS = {"error_model": "numpy", "no_rewrites": True, "no_cfunc_wrapper": True}
 helper = numba.njit(**_OPTIONS, no_cpython_wrapper=True)
-# For a helper that branches on whether an argument is None: it takes the rewrites to drop the other branch
-# before that is compiled.
+# For a helper that branches on whether an argument is None: the rewrites drop the other branch before that is
+# compiled.
 choosing_helper = numba.njit(**_OPTIONS | {"no_rewrites": False}, no_cpython_wrapper=True)
 
 
@@ -53,90 +49,34 @@ def named_helper(name: str) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-def _sources(folder: Traversable) -> Iterator[tuple[str, Traversable]]:
-    """Yield the path and the file of every module below a folder, also of one in a zip."""
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir() and entry.name != "__pycache__":
-            yield from ((f"{entry.name}/{path}", source) for path, source in _sources(entry))
-        elif entry.name.endswith((".py", ".pyc")):
-            yield entry.name, entry
+def kernel(
+    signature: Callable[..., Any], *, nogil: bool = True, parallel: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
+    """Make a kernel of a function: what returns the machine code for each choice that the signature leaves.
 
-
-@cache
-def package_stamp() -> str:
-    """Digest of every source of the package: Numba's own stamp sees only the file of the cached function."""
-    digest = sha256()
-    sources = [*_sources(files("numclip"))]
-    if not sources:
-        raise OSError("nothing tells one version of the package from another")
-    for path, source in sources:
-        digest.update(path.encode())
-        digest.update(source.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-class PackageCache(FunctionCache):
-    """Numba's disk cache, keyed by the whole package and all options; a broken one is a miss, never an error.
-
-    The key is in the name of the file. Numba numbers its files, and two processes that compile at once can
-    give one number to two signatures: the machine code of one is then run for the other. Its key also leaves
-    the options out, so that the parallel twin of a function would be handed the serial one. Each file starts
-    with the digest of its content: what is truncated or overwritten is not loaded.
+    `signature` takes the choices, and returns the types of the arguments. `parallel` allows for a twin whose
+    `prange` loops are shared among threads, which ``parallel=True`` asks for. Numba's own dispatcher would
+    compile again for each layout and each read-only flag of an array, and takes a microsecond to find out.
     """
 
-    def __init__(self, function: Callable[..., Any], **options: bool) -> None:
-        super().__init__(function)
-        self._options = tuple(sorted(options.items()))
-        tag = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
-        self._name = f"numclip.{function.__name__}.{tag}."
-        self._stamp = package_stamp()
+    def decorate(body: Callable[..., Any]) -> Any:
+        dispatchers = {twin: _dispatcher(body, twin, nogil) for twin in (False, True)[: 1 + parallel]}
 
-    def file(self, signature: Any, codegen: Any) -> Path:
-        """Return the path of the machine code of this signature for this processor."""
-        versions = (numba.__version__, llvmlite.__version__)
-        settings = (numba.config.BOUNDSCHECK, numba.config.OPT, numba.config.DEBUGINFO_DEFAULT)
-        key = repr((signature, codegen.magic_tuple(), self._options, settings, versions))
-        name = f"{self._name}{self._stamp}-{sha256(key.encode()).hexdigest()[:32]}.nbc"
-        return Path(self.cache_path) / name
+        @cache
+        def compiled(*choices: Any, parallel: bool = False) -> Callable[..., Any]:
+            with process.uninterrupted():
+                code: Callable[..., Any] = dispatchers[parallel].compile(signature(*choices))
+            return code
 
-    def load_overload(self, signature: Any, target_context: Any) -> Any:
-        """Return the cached machine code, or None."""
-        target_context.refresh()
-        try:
-            content = self.file(signature, target_context.codegen()).read_bytes()
-            digest, payload = content[:32], content[32:]
-            if sha256(payload).digest() == digest:
-                return self._impl.rebuild(target_context, pickle.loads(payload))
-        except Exception:  # there is none, or it cannot be read, or not be used
-            return None
-        return None
+        compiled.body, compiled.dispatchers = body, dispatchers  # type: ignore[attr-defined]
+        return compiled
 
-    def save_overload(self, signature: Any, data: Any) -> None:
-        """Save the machine code if that is possible, in place of that of other versions of the package."""
-        try:
-            if not self._impl.check_cachable(data):
-                return
-            path = self.file(signature, data.codegen)
-            payload = dumps(self._impl.reduce(data))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{uuid4().hex}.tmp")
-            try:
-                temporary.write_bytes(sha256(payload).digest() + payload)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            for other in path.parent.glob(f"{self._name}*.nbc"):
-                if not other.name.startswith(f"{self._name}{self._stamp}-"):
-                    with suppress(OSError):
-                        other.unlink()
-        except Exception:  # a full disk or a directory that has gone: compiled code works all the same
-            return
+    return decorate
 
 
-def entry(function: Callable[..., Any], *, parallel: bool = False, nogil: bool = True) -> Any:
-    """Compile `function` as one that Python calls, cached on disk where a directory can be written."""
-    dispatcher = numba.njit(**_OPTIONS, nogil=nogil, parallel=parallel)(function)
+def _dispatcher(body: Callable[..., Any], parallel: bool, nogil: bool) -> Any:
+    dispatcher = numba.njit(**_OPTIONS, nogil=nogil, parallel=parallel)(body)
     # Where no directory can be written, each process compiles for itself.
     with suppress(Exception):
-        dispatcher._cache = PackageCache(function, parallel=parallel, nogil=nogil)
+        dispatcher._cache = PackageCache(body, parallel=parallel, nogil=nogil)
     return dispatcher

@@ -1,4 +1,10 @@
-"""What compiled code has to know of this process: the addresses of objects that it recognises or makes."""
+"""How objects of Python and NumPy lie in memory, and the addresses of some: what compiled code reads.
+
+From Python, one look at an array's type, dtype, flags and address costs a microsecond. The fields of NumPy's
+public C structure `PyArrayObject_fields`, on whose layout every compiled extension relies, are read where
+they lie: a few nanoseconds. Should a release lay them out otherwise, `is_as_expected` finds that out when
+this module is imported, and lists are packed in Python.
+"""
 
 import ctypes
 from typing import Any
@@ -7,28 +13,41 @@ import numpy as np
 
 from numclip._core.dtypes import ELEMENT_TYPES, FLOAT64, element_type
 
+# Offsets in any object, and in an array behind the header that every object has.
+TYPE = object.__basicsize__ - 8
+DATA = object.__basicsize__
+AXES = object.__basicsize__ + 8
+SHAPE = object.__basicsize__ + 16
+DTYPE = object.__basicsize__ + 40
+FLAGS = object.__basicsize__ + 48
+C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x2, 0x100, 0x400
 
-def _scalar_function() -> int:
-    """Return the address of `PyArray_Scalar`, which has place 60 in the table of NumPy's C interface."""
+# Places in the table of NumPy's C interface, and the version of that which has them there.
+_GET_VERSION, _SCALAR = 0, 60
+_VERSION = 0x02000000
+
+
+def _function(place: int) -> int:
+    """Return the address of a function of NumPy's C interface."""
     prototype = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
     get_pointer = prototype(("PyCapsule_GetPointer", ctypes.pythonapi))
     table = get_pointer(np._core._multiarray_umath._ARRAY_API, None)  # type: ignore[attr-defined]
-    return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_size_t))[60])
+    return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_size_t))[place])
 
 
-# At an address that stays the same: the addresses of None, of the array type and of a function; then a row
-# for each element type, with the address of its dtype. NumPy keeps one object for each of its own dtypes.
+# What compiled code recognises, at an address that stays the same: None, the array type and `PyArray_Scalar`;
+# then a row for each element type: its dtype, typecode and reals. NumPy has one object for each of its
+# dtypes.
 ROWS, COLUMNS = 1 + len(ELEMENT_TYPES), 3
 _ROW_OF = {element.name: row for row, element in enumerate(ELEMENT_TYPES, 1)}
-FLOAT32_ROW, FLOAT64_ROW = _ROW_OF["float32"], _ROW_OF["float64"]
 _table = np.zeros((ROWS, COLUMNS), np.int64)
-_table[0] = id(None), id(np.ndarray), _scalar_function()
+_table[0] = id(None), id(np.ndarray), _function(_SCALAR)
 _dtypes: dict[str, np.dtype[Any]] = {}  # which keeps them alive
 ADDRESS = int(_table.ctypes.data)
 
 
 def register(dtype: np.dtype[Any]) -> None:
-    """Let the native walk recognise a dtype of native byte order, such as that of another package."""
+    """Let compiled code recognise a dtype of native byte order, such as that of another package."""
     element = element_type(dtype)
     if element is None:
         raise TypeError(f"{dtype} is no element type")
@@ -43,6 +62,50 @@ for _element in ELEMENT_TYPES:
 
 
 def scalar_addresses(typecode: int) -> tuple[int, int]:
-    """Return the addresses of the function that makes a NumPy scalar, and of the dtype of a norm."""
-    row = FLOAT64_ROW if typecode == FLOAT64 else FLOAT32_ROW
-    return int(_table[0, 2]), int(_table[row, 0])
+    """Return the addresses of `PyArray_Scalar`, and of the dtype that the norm of such a list has."""
+    name = "float64" if typecode == FLOAT64 else "float32"
+    return int(_table[0, 2]), int(_table[_ROW_OF[name], 0])
+
+
+def _fields_agree(array: np.ndarray[Any, Any]) -> bool:
+    """Tell whether an array has the fields that Python sees; a pointer is followed once it looks like one."""
+
+    def word(address: int) -> int:
+        return int(ctypes.c_int64.from_address(address).value)
+
+    def half_word(address: int) -> int:
+        return int(ctypes.c_int32.from_address(address).value)
+
+    start, flags = id(array), array.flags
+    orders = C_CONTIGUOUS * flags.c_contiguous | F_CONTIGUOUS * flags.f_contiguous
+    others = ALIGNED * flags.aligned | WRITEABLE * flags.writeable
+    mask = C_CONTIGUOUS | F_CONTIGUOUS | ALIGNED | WRITEABLE
+    if not (
+        word(start + TYPE) == id(np.ndarray)
+        and word(start + DATA) == array.ctypes.data
+        and half_word(start + AXES) == array.ndim
+        and word(start + DTYPE) == id(array.dtype)
+        and half_word(start + FLAGS) & mask == orders | others
+    ):
+        return False
+    # NumPy keeps the strides behind the shape.
+    shape = word(start + SHAPE)
+    if array.ndim == 0 or shape + 8 * array.ndim != word(start + SHAPE + 8):
+        return array.ndim == 0
+    return [word(shape + 8 * axis) for axis in range(array.ndim)] == [*array.shape]
+
+
+def is_as_expected() -> bool:
+    """Tell whether known arrays have these fields at these offsets, and NumPy's C interface its version."""
+    arrays: list[np.ndarray[Any, Any]] = [
+        np.zeros((2, 3), np.float32),
+        np.zeros((3, 2, 1)).T,
+        np.zeros((), np.complex64),
+        np.ones(9)[1::2],
+    ]
+    arrays[1].flags.writeable = False
+    version = ctypes.CFUNCTYPE(ctypes.c_uint)(_function(_GET_VERSION))()
+    return version == _VERSION and all(map(_fields_agree, arrays))
+
+
+IS_AS_EXPECTED = is_as_expected()

@@ -6,18 +6,19 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from numclip._arrays import checks, entries, overlap
-from numclip._core.contract import COLUMNS, FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
+from numclip._arrays import checks, entries
+from numclip._arrays.memory import same_elements
+from numclip._core.contract import COLUMNS, FIRST_CHUNK, LENGTH, SOURCE, TARGET, TYPECODE
 from numclip._core.dtypes import BY_NAME, native
 from numclip._core.environment import default_environment
-from numclip._cpu import compiled
+from numclip._cpu import kernels
 
 Array = NDArray[Any]
 
 
 def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     """Clip the slices of an array along `axes`, each by its own norm."""
-    source, target, result = entries.resolve(t, out)
+    source, target, result = entries.resolve_one(t, out)
     summed = _normal(axes, source.ndim)
     limits = _limits(clip_norm, tuple(1 if i in summed else side for i, side in enumerate(source.shape)))
     if source.size == 0:
@@ -29,7 +30,7 @@ def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     clipped = np.empty_like(values)
     factors = _clip_each(values, clipped, limits.transpose(order).reshape(-1))
     changed: Any = True
-    if overlap.same_elements(source, target):
+    if same_elements(source, target):
         changed = (factors != 1.0).reshape(ordered.shape[: len(kept)] + (1,) * len(summed))
     np.copyto(target.transpose(order), clipped, where=changed)
     return result
@@ -54,15 +55,15 @@ def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:
 def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
     """Clip equal parts of a dense array, as many as there are limits, and return their factors."""
     element = BY_NAME[values.dtype.name]
-    kind, reals = element.typecode, element.reals
     parts = len(limits)
     offsets = np.arange(parts) * (values.nbytes // parts)
     rows = np.empty((parts, COLUMNS), np.int64)
     rows[:, SOURCE] = values.ctypes.data + offsets
     rows[:, TARGET] = clipped.ctypes.data + offsets
-    rows[:, LENGTH] = values.size // parts * reals
-    rows[:, KIND] = kind
+    rows[:, LENGTH] = values.size // parts * element.reals
+    rows[:, TYPECODE] = element.typecode
     rows[:, FIRST_CHUNK] = 0  # each row is a list of its own
     factors = np.empty(parts)
-    compiled.clip_each(kind)(rows, *compiled.KIND_ARGUMENTS[kind], np.ascontiguousarray(limits), factors)
+    clip_each = kernels.clip_each(element.typecode)
+    clip_each(rows, element.typecode, np.ascontiguousarray(limits), factors)
     return factors

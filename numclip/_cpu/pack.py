@@ -1,110 +1,40 @@
-"""The walk over a Python list of arrays in native code: a few nanoseconds an array.
-
-From Python, one look at an array's type, dtype, flags and address costs a microsecond. Here the fields of
-NumPy's public C structure `PyArrayObject_fields`, on whose layout every compiled extension relies, are read
-where they lie. The functions of this file keep the interpreter's lock, so nothing can change under the walk.
-"""
+"""Packing a Python list of arrays into rows, in compiled code: a few nanoseconds an array."""
 
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import carray, types
-from numba.extending import NativeValue, intrinsic, models, register_model, unbox
 
-from numclip._core import contract
-from numclip._core.contract import FIRST_CHUNK, KIND, LENGTH, SOURCE, TARGET
+from numclip._core.contract import FIRST_CHUNK, LENGTH, SOURCE, TARGET, TYPECODE
 from numclip._core.dtypes import ITEM_SIZE, NOTHING
 from numclip._core.jit import helper
 from numclip._cpu import abi
-
-chunks_of = helper(contract.chunks_of)
-
-# Offsets of fields: of any object, and of an array behind the object's header.
-_TYPE = object.__basicsize__ - 8
-_DATA, _DIMENSIONS_COUNT, _DIMENSIONS, _DESCR, _FLAGS = (
-    object.__basicsize__ + offset for offset in (0, 8, 16, 40, 48)
+from numclip._cpu.abi import (
+    ALIGNED,
+    AXES,
+    C_CONTIGUOUS,
+    DATA,
+    DTYPE,
+    F_CONTIGUOUS,
+    FLAGS,
+    SHAPE,
+    TYPE,
+    WRITEABLE,
 )
-_C_CONTIGUOUS, _F_CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x2, 0x100, 0x400
+from numclip._cpu.blocks import chunks_of, integers_at
+from numclip._cpu.pyobjects import py_list_item, py_list_size, read_half_word, read_word
 
-# What the targets are.
+# What the targets are, for compiled code.
 NO_TARGETS, NEW_TARGETS, GIVEN_TARGETS = range(3)
-
-
-class PyListType(types.Type):
-    """The Numba type of a Python list of anything, borrowed from the caller."""
-
-    def __init__(self) -> None:
-        super().__init__(name="numclip.PyList")
-
-
-py_list = PyListType()
-
-
-@register_model(PyListType)
-class _PyListModel(models.OpaqueModel):
-    pass
-
-
-@unbox(PyListType)
-def _unbox_list(typ: Any, obj: Any, c: Any) -> Any:
-    return NativeValue(obj)
-
-
-@intrinsic
-def py_list_size(typingctx: Any, entries: Any) -> Any:
-    """Return the length of a list."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_python_api(builder).list_size(arguments[0])
-
-    return types.intp(py_list), codegen
-
-
-@intrinsic
-def _item(typingctx: Any, entries: Any, index: Any) -> Any:
-    """Return the address of an object in a list."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        item = context.get_python_api(builder).list_getitem(*arguments)
-        return builder.ptrtoint(item, ir.IntType(64))
-
-    return types.intp(py_list, types.intp), codegen
-
-
-def _reader(bits: int) -> Any:
-    @intrinsic
-    def read(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            pointer = builder.inttoptr(arguments[0], ir.IntType(bits).as_pointer())
-            return builder.sext(builder.load(pointer), ir.IntType(64)) if bits < 64 else builder.load(pointer)
-
-        return types.intp(types.intp), codegen
-
-    return read
-
-
-_read32, _read64 = _reader(32), _reader(64)
-
-
-@intrinsic
-def pointer(typingctx: Any, address: Any, dtype: Any) -> Any:
-    """Turn an address into a pointer to elements of `dtype`."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
-
-    return types.CPointer(dtype.dtype)(types.intp, dtype), codegen
 
 
 @helper
 def _same_shape(array: int, other: int) -> bool:
-    count = _read32(array + _DIMENSIONS_COUNT)
-    if count != _read32(other + _DIMENSIONS_COUNT):
+    axes = read_half_word(array + AXES)
+    if axes != read_half_word(other + AXES):
         return False
-    dimensions, others = _read64(array + _DIMENSIONS), _read64(other + _DIMENSIONS)
-    for axis in range(count):  # noqa: SIM110 Numba does not compile generators
-        if _read64(dimensions + 8 * axis) != _read64(others + 8 * axis):
+    shape, other_shape = read_word(array + SHAPE), read_word(other + SHAPE)
+    for axis in range(axes):  # noqa: SIM110 Numba does not compile generators
+        if read_word(shape + 8 * axis) != read_word(other_shape + 8 * axis):
             return False
     return True
 
@@ -112,9 +42,9 @@ def _same_shape(array: int, other: int) -> bool:
 @helper
 def _elements(array: int) -> int:
     size = 1
-    dimensions = _read64(array + _DIMENSIONS)
-    for axis in range(_read32(array + _DIMENSIONS_COUNT)):
-        size *= _read64(dimensions + 8 * axis)
+    shape = read_word(array + SHAPE)
+    for axis in range(read_half_word(array + AXES)):
+        size *= read_word(shape + 8 * axis)
     return size
 
 
@@ -125,24 +55,24 @@ def _pack_entry(source: int, target: int, known: Any, row: Any, mode: int) -> bo
     row[:] = 0
     if source == none:
         return mode == NO_TARGETS or target == none
-    if _read64(source + _TYPE) != ndarray:
+    if read_word(source + TYPE) != ndarray:
         return False
-    orders = _read32(source + _FLAGS) & (_C_CONTIGUOUS | _F_CONTIGUOUS)
+    orders = read_half_word(source + FLAGS) & (C_CONTIGUOUS | F_CONTIGUOUS)
     if mode != NO_TARGETS:
-        if _read64(target + _TYPE) != ndarray or _read64(target + _DESCR) != _read64(source + _DESCR):
+        if read_word(target + TYPE) != ndarray or read_word(target + DTYPE) != read_word(source + DTYPE):
             return False
-        flags = _read32(target + _FLAGS)
+        flags = read_half_word(target + FLAGS)
         orders &= flags
-        if not (flags & _ALIGNED and flags & _WRITEABLE and _same_shape(source, target)):
+        if not (flags & ALIGNED and flags & WRITEABLE and _same_shape(source, target)):
             return False
-        row[TARGET] = _read64(target + _DATA)
-    if not (orders and _read32(source + _FLAGS) & _ALIGNED):
+        row[TARGET] = read_word(target + DATA)
+    if not (orders and read_half_word(source + FLAGS) & ALIGNED):
         return False
-    descr = _read64(source + _DESCR)
+    dtype = read_word(source + DTYPE)
     for i in range(1, len(known)):
-        if known[i, 0] == descr:
-            row[SOURCE] = _read64(source + _DATA)
-            row[KIND] = known[i, 1]
+        if known[i, 0] == dtype:
+            row[SOURCE] = read_word(source + DATA)
+            row[TYPECODE] = known[i, 1]
             row[LENGTH] = _elements(source) * known[i, 2]
             return True
     return False
@@ -150,29 +80,38 @@ def _pack_entry(source: int, target: int, known: Any, row: Any, mode: int) -> bo
 
 @helper
 def known_at(address: int) -> Any:
-    """Return what `_known` has put together for compiled code."""
-    return carray(pointer(address, np.int64), (abi.ROWS, abi.COLUMNS))
+    """Return what `abi` has put together for compiled code."""
+    return integers_at(address, abi.ROWS, abi.COLUMNS)
 
 
-def pack_list(
+@helper
+def pack(
     sources: Any, targets: Any, known_address: int, rows: Any, start: int, mode: int
 ) -> tuple[int, int, int, bool]:
     """Fill the rows from `start` on, until an entry needs Python's care.
 
-    Returns the number of that entry or the length of the list, a bit mask of the kinds, the number of reals,
-    and whether the memory of a target may overlap that of another entry.
+    Returns the number of that entry or the length of the list, then of a whole list a bit mask of the
+    typecodes, the number of reals, and whether the memory of a target may overlap that of another entry.
     """
     size, known = py_list_size(sources), known_at(known_address)
     for i in range(start, size):
-        if not _pack_entry(_item(sources, i), _item(targets, i), known, rows[i], mode):
+        target = 0 if mode == NO_TARGETS else py_list_item(targets, i)
+        if not _pack_entry(py_list_item(sources, i), target, known, rows[i], mode):
             return i, 0, 0, False
-    kinds, total, chunks = 0, 0, 0
-    for i in range(size):
-        kinds |= 1 << rows[i, KIND]
+    typecodes, total, overlaps = summarise(rows, mode == GIVEN_TARGETS)
+    return size, typecodes, total, overlaps
+
+
+@helper
+def summarise(rows: Any, given: bool) -> tuple[int, int, bool]:
+    """Number the chunks through; return the last three of what `pack` returns of a whole list."""
+    typecodes, total, chunks = 0, 0, 0
+    for i in range(len(rows)):
+        typecodes |= 1 << rows[i, TYPECODE]
         total += rows[i, LENGTH]
         rows[i, FIRST_CHUNK] = chunks
         chunks += chunks_of(rows[i, LENGTH])
-    return size, kinds & ~(1 << NOTHING), total, mode == GIVEN_TARGETS and _overlap(rows)
+    return typecodes & ~(1 << NOTHING), total, given and _overlap(rows)
 
 
 @helper
@@ -182,7 +121,10 @@ def _begin(rows: Any, interval: int) -> int:
 
 @helper
 def _sort(order: Any, scratch: Any, rows: Any) -> Any:
-    """Merge sort by address; equal ones keep their order. Returns the one of both arrays that is sorted."""
+    """Merge sort by address; equal ones keep their order. Returns the one of both arrays that is sorted.
+
+    By hand, as NumPy's stable sort takes 2 s to compile.
+    """
     size = order.size
     width = 1
     while width < size:
@@ -222,11 +164,15 @@ def _overlap(rows: Any) -> bool:
     for interval in _sort(order[:count], scratch[:count], rows):
         i, column = interval // 2, interval % 2
         begin = rows[i, column]
-        stop = begin + rows[i, LENGTH] * ITEM_SIZE[rows[i, KIND]]
+        stop = begin + rows[i, LENGTH] * ITEM_SIZE[rows[i, TYPECODE]]
         if column == TARGET:
             if begin < end:
                 twice = last >= 0 and rows[i, SOURCE] == rows[i, TARGET] == rows[last, SOURCE]
-                if twice and rows[i, KIND] == rows[last, KIND] and rows[i, LENGTH] == rows[last, LENGTH]:
+                if (
+                    twice
+                    and rows[i, TYPECODE] == rows[last, TYPECODE]
+                    and rows[i, LENGTH] == rows[last, LENGTH]
+                ):
                     rows[i, TARGET] = 0
                     continue
                 return True

@@ -1,92 +1,98 @@
-"""A list, checked and packed, and run: at once, or again and again."""
+"""A list of NumPy arrays, checked and packed, to be clipped at once or again and again."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip._arrays import checks, overlap
+from numclip._arrays import overlap
 from numclip._arrays.devices import refuse_mixed
 from numclip._arrays.entries import prepare
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import guards
-from numclip._arrays.pool import empty_like
+from numclip._arrays.output import NEW, NONE, resolve
+from numclip._arrays.pool import results_like
 from numclip._core.contract import COLUMNS
-from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64, REALS
+from numclip._core.dtypes import FLOAT64, REALS
 from numclip._core.scalars import as_float32
-from numclip._cpu import abi, compiled, threads
+from numclip._cpu import abi, kernels, pack_by_python, threads
 from numclip._cpu.pack import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 
 Array = NDArray[Any]
+# What `kernels.clip_list` gives of a list that it leaves to a plan: the rows, how many of them are filled,
+# and of a whole list the bit mask of its typecodes, its reals, and whether a target may overlap another
+# entry.
+Packed = tuple[NDArray[np.int64], int, int, int, bool]
 
-_ALL_KINDS = sorted(REALS)
 
-
-def arguments(t_list: Any, out: Any) -> tuple[list[Any], list[Any], int]:
-    """Return the entries, their targets, and what the targets are.
-
-    `out` is None where only the norm is wanted, ``...`` for new arrays, else the caller's targets.
-    """
-    sources = t_list.copy() if type(t_list) is list else checks.sequence(t_list, "t_list")
-    if out is t_list:
-        return sources, sources, GIVEN_TARGETS
-    if out is ...:
-        new = [empty_like(entry) if type(entry) is np.ndarray else None for entry in sources]
-        return sources, new, NEW_TARGETS
-    if out is None:
+def arguments(t_list: Any, output: Any) -> tuple[list[Any], list[Any], int]:
+    """Return the entries as a new list, the list of their targets, and what these are."""
+    sources, targets = resolve(t_list, output)
+    if targets is NEW:
+        return sources, results_like(sources), NEW_TARGETS
+    if targets is NONE:
         return sources, sources, NO_TARGETS
-    targets = checks.sequence(out, "out")
-    if len(targets) != len(sources):
-        raise ValueError(f"out has {len(targets)} entries, t_list has {len(sources)}")
-    return sources, targets, GIVEN_TARGETS
+    return sources, targets, GIVEN_TARGETS  # type: ignore[return-value]
 
 
 class Plan:
-    """The packed form of a list, and of the arrays that receive the results; made from `arguments`.
-
-    `names` is what errors call the entries and their targets.
-    """
+    """The packed form of a list, and of the arrays that receive the results; see `numclip._backend.Plan`."""
 
     __slots__ = (
-        "_all_in_place",
-        "_clip",
+        "_compensated",
+        "_fused",
         "_guards",
-        "_kinds",
+        "_in_place",
+        "_labels",
         "_loads",
-        "_names",
         "_rows",
-        "_single",
         "_sources",
         "_stores",
         "_targets",
         "_total",
+        "_typecodes",
         "results",
     )
 
-    def __init__(self, sources: list[Any], targets: list[Any], mode: int, names: Labels = LIST) -> None:
+    def __init__(
+        self,
+        sources: list[Any],
+        targets: list[Any],
+        mode: int,
+        labels: Labels = LIST,
+        packed: Packed | None = None,
+    ) -> None:
         # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
         self._sources, self._targets, self.results = sources, targets, targets
-        self._names = names
+        self._labels = labels
+        self._guards: Any = ()
         self._loads: list[tuple[Array, Array]] = []
         self._stores: list[tuple[Array, Array, bool]] = []
-        self._rows = np.empty((len(sources), COLUMNS), np.int64)
-        done = self._pack(0, mode)
+        if packed is None:
+            self._rows = np.empty((len(sources), COLUMNS), np.int64)
+            done = self._pack(0, mode)
+        else:
+            self._rows, done, self._typecodes, self._total, overlaps = packed
+            if overlaps:
+                overlap.check(sources, targets, labels)
         if done < len(sources):
             self._prepare(done, mode)
-        self._single = not self._kinds & 1 << FLOAT64
-        self._all_in_place = targets is sources and not self._stores
-        self._clip = self._clip_at_once()
+        self._compensated = bool(self._typecodes & 1 << FLOAT64)
+        self._in_place = targets is sources and not self._stores
+        self._fused = self._clip_at_once()
 
     def _pack(self, start: int, mode: int) -> int:
         """Fill the rows from `start` on; return where an entry needs to be prepared, or the end."""
         done: int
-        done, self._kinds, self._total, overlaps = compiled.pack()(
+        pack_list = kernels.pack_list() if abi.IS_AS_EXPECTED else pack_by_python.pack_list
+        done, self._typecodes, self._total, overlaps = pack_list(
             self._sources, self._targets, abi.ADDRESS, self._rows, start, mode
         )
         if overlaps:
-            overlap.check(self._sources, self._targets, self._names)
+            overlap.check(self._sources, self._targets, self._labels)
         return done
 
     def _prepare(self, done: int, mode: int) -> None:
@@ -96,10 +102,10 @@ class Plan:
         self._guards = guards((*sources, *targets))
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
         while done < len(sources):
-            target = ... if mode == NO_TARGETS else targets[done]
-            refuse_mixed(sources, done, self._names)
-            name, target_name = self._names.entry(done), self._names.target(done)
-            plain = prepare(sources[done], target, name, target_name, new=mode == NEW_TARGETS)
+            output: Any = {NO_TARGETS: NONE, NEW_TARGETS: NEW}.get(mode, targets[done])
+            refuse_mixed(sources, done, self._labels)
+            label, target_label = self._labels.entry(done), self._labels.target(done)
+            plain = prepare(sources[done], output, label, target_label)
             sources[done], targets[done] = plain.source, plain.target
             self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
             abi.register(plain.flat_source.dtype)
@@ -108,109 +114,80 @@ class Plan:
             self._stores += plain.stores
             stopped, done = done, self._pack(done, mode)
             if done == stopped:
-                raise RuntimeError(f"t_list[{done}] could not be packed")
+                raise RuntimeError(f"{label} could not be packed")
         if self._stores and mode == GIVEN_TARGETS:
-            overlap.check(sources, targets, self._names)
+            overlap.check(sources, targets, self._labels)
 
-    def _clip_at_once(self) -> Any:
-        """Return what clips a list of one kind by one thread, or None for other lists."""
-        if self._kinds.bit_count() != 1 or self._total > threads.SERIAL_ELEMENTS:
+    @property
+    def typecode(self) -> int:
+        """The typecode of all arrays, or 0 if there are several."""
+        return self._typecodes.bit_length() - 1 if self._typecodes.bit_count() == 1 else 0
+
+    def _clip_at_once(self) -> Callable[[float], tuple[Any, float]] | None:
+        """Return what clips a list of one typecode by one thread, or None for other lists."""
+        typecode = self.typecode
+        if not typecode or self._total > threads.policy.serial_elements or not abi.IS_AS_EXPECTED:
             return None
-        kind = self._kinds.bit_length() - 1
-        scalar = abi.scalar_addresses(kind)
-        arguments = (self._rows.ctypes.data, len(self._rows), *compiled.KIND_ARGUMENTS[kind], *scalar)
-        return partial(compiled.clip_rows(kind), *arguments)
+        address, count = self._rows.ctypes.data, len(self._rows)
+        return partial(kernels.clip_rows(typecode), address, count, typecode, *abi.scalar_addresses(typecode))
 
-    def step(self) -> Any:
-        """Return what clips: a function of the clip_norm that returns (norm, factor)."""
-        return self.run if self._clip is None or self._loads or self._stores else self._clip
+    def guard(self) -> None:
+        """Keep the addresses of all arrays valid for the life of the plan: NumPy resizes none of them."""
+        self._guards = guards(self._arrays())
 
-    def arrays(self) -> list[Array]:
+    def as_function(self) -> Callable[[float], tuple[Any, float]]:
+        """Return `clip` without a use_norm: the machine code itself where that does it all."""
+        return self.clip if self._fused is None or self._loads or self._stores else self._fused
+
+    def _arrays(self) -> list[Array]:
         """Return every array whose memory the plan reads or writes."""
         staged = [array for load in self._loads for array in load] + [store[0] for store in self._stores]
         return [array for array in (*self._sources, *self._targets, *staged) if array is not None]
 
-    def run(self, clip_norm: float, use_norm: float | None = None) -> tuple[Any, float]:
-        """Clip, and return (norm, factor)."""
+    def clip(self, clip_norm: float, use_norm: float | None = None) -> tuple[Any, float]:
+        """Clip the arrays as they are now; return (norm, factor)."""
         for buffer, array in self._loads:
             np.copyto(buffer, array)
-        if use_norm is None and self._clip is not None:
-            norm, factor = self._clip(clip_norm)
+        if use_norm is None and self._fused is not None:
+            norm, factor = self._fused(clip_norm)
         else:
-            norm, factor = self._run_in_parts(clip_norm, use_norm)
+            norm, factor = self._clip_in_parts(clip_norm, use_norm)
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
         return norm, factor
 
-    def _run_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[Any, float]:
-        """Run what is not one kind on one thread: a sum and a scaling for each kind."""
-        blocks = threads.blocks(self._total)
-        with threads.noting_workers() if blocks > 1 else nullcontext():
-            root, rest, unit = self._root(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
-            single = self._single and use_norm is None
-            norm, factor, step, whole, clips = compiled.decide()(root, rest, unit, clip_norm, single)
-            # Where nothing is to be written, threads are not asked to find that out: after a product they
-            # may have to wait for a core.
-            if clips or not self._all_in_place:
-                for kind, dtype, _ in self._each_kind():
-                    compiled.scale_all(kind, blocks > 1)(self._rows, kind, dtype, blocks, factor, step)
+    def _clip_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[Any, float]:
+        """Sum, decide and scale one after the other, each for all typecodes."""
+        blocks = threads.policy.blocks(self._total)
+        with threads.policy.noting_workers() if blocks > 1 else nullcontext():
+            norm_hi, norm_lo, prescale = self._sum(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
+            compensated = self._compensated or use_norm is not None
+            norm, *factors, product = kernels.decide()(norm_hi, norm_lo, prescale, clip_norm, compensated)
+            # Skip the parallel launch if nothing will be written: waking the pool can cost a scheduling
+            # delay.
+            if factors != [1.0, 1.0] or not self._in_place:
+                for typecode in self._each_typecode():
+                    kernels.scale(typecode, parallel=blocks > 1)(self._rows, typecode, blocks, *factors)
         if use_norm is not None:
-            return use_norm, whole
-        return (as_float32 if self._single else np.float64)(norm), whole
+            return use_norm, product
+        return (np.float64 if self._compensated else as_float32)(norm), product
 
-    def _root(self, blocks: int) -> tuple[float, float, float]:
-        """Return (root, rest, unit): the norm is (root + rest) / unit."""
-        root, rest, unit = self._root_of(blocks, 1.0)
-        if unit == 1.0:
-            return root, rest, unit
-        return *self._root_of(blocks, unit)[:2], unit
+    def _sum(self, blocks: int) -> tuple[float, float, float]:
+        """Return (norm_hi, norm_lo, prescale): the norm is (norm_hi + norm_lo) / prescale."""
+        norm_hi, norm_lo, prescale = self._sum_prescaled(blocks, 1.0)
+        if prescale != 1.0:
+            norm_hi, norm_lo, _ = self._sum_prescaled(blocks, prescale)
+        return norm_hi, norm_lo, prescale
 
-    def _root_of(self, blocks: int, unit: float) -> tuple[float, float, float]:
-        wide = not self._single
-        flag = True if wide else None
+    def _sum_prescaled(self, blocks: int, prescale: float) -> tuple[float, float, float]:
+        flag = True if self._compensated else None
         sums, errors = np.zeros((2, len(self._rows)))
-        for kind, dtype, _ in self._each_kind():
-            square_sums = compiled.square_sums(kind, wide, blocks > 1)
-            square_sums(self._rows, kind, dtype, blocks, unit, flag, sums, errors)
-        combined: tuple[float, float, float] = compiled.combine(wide)(sums, errors, flag)
-        return combined
+        for typecode in self._each_typecode():
+            sum_squares = kernels.sum_squares(typecode, self._compensated, parallel=blocks > 1)
+            sum_squares(self._rows, typecode, blocks, prescale, flag, sums, errors)
+        norm: tuple[float, float, float] = kernels.norm_of_sums(self._compensated)(sums, errors, flag)
+        return norm
 
-    def _each_kind(self) -> list[tuple[int, Any, Any]]:
-        return [compiled.KIND_ARGUMENTS[kind] for kind in _ALL_KINDS if self._kinds >> kind & 1]
-
-
-@cache
-def _at_once(kind: int) -> tuple[Any, ...]:
-    """Return the kernel for a list of one kind, and what that is told of the kind."""
-    return compiled.clip_list(kind), *compiled.KIND_ARGUMENTS[kind]
-
-
-def _first_kind(entries: list[Any]) -> int:
-    """Return the kind of the first plain array, so that nothing is compiled for another one."""
-    names = (entry.dtype.name for entry in entries if type(entry) is np.ndarray)
-    return next((BY_NAME[name].typecode for name in names if name in BY_NAME), FLOAT32)
-
-
-_kind = 0  # of the list before, as most programs have lists of one kind; 0 before the first one
-
-
-def clip(t_list: Any, out: Any, clip_norm: float, names: Labels = LIST) -> tuple[list[Any], Any, float]:
-    """Clip once, and return (results, norm, factor)."""
-    global _kind  # noqa: PLW0603 no more than a guess, so it does not matter which thread set it
-    sources, targets, mode = arguments(t_list, out)
-    most = threads.SERIAL_ELEMENTS
-    kind = _kind or _first_kind(sources)
-    while True:
-        kernel, _, dtype, wide = _at_once(kind)
-        kinds, norm, factor = kernel(sources, targets, abi.ADDRESS, mode, kind, dtype, wide, clip_norm, most)
-        if kinds == 1 << kind:
-            _kind = kind
-            return targets, norm, factor
-        if kinds > 0 and kinds.bit_count() == 1:
-            kind = kinds.bit_length() - 1
-        elif kinds < 0 and threads.serial_elements() > most:
-            most = threads.serial_elements()
-        else:
-            plan = Plan(sources, targets, mode, names)
-            return plan.results, *plan.run(clip_norm)
+    def _each_typecode(self) -> list[int]:
+        return [typecode for typecode in REALS if self._typecodes >> typecode & 1]

@@ -5,53 +5,53 @@ from typing import Any
 from numclip._core.contract import LANES
 from numclip._core.jit import helper, named_helper
 from numclip._cpu.products import SMALLEST_FACTOR, scale_halves
-from numclip._cpu.simd import WIDTH, times
+from numclip._cpu.simd import WIDTH, multiply
 from numclip._cpu.simd_memory import (
     CACHE_LINE,
     fence,
-    fetch_ahead,
     load,
-    load_part,
+    load_masked,
+    prefetch,
     store,
-    store_part,
-    stream,
+    store_masked,
+    store_nontemporal,
 )
 
-# From 64 MB of float32 on it pays to write past the caches: 16 million elements in 14 ms, not 18, 64 million
-# in 45, not 75. Halves have a quicker way without: 32 million bfloat16 take 5.1 ms, not 8.0.
-STREAMING_CHUNKS = 4096
+# From so many chunks on, 64 MB of float32, new results are written past the caches. Halves have a quicker way
+# without. See benchmarks/notes.md.
+NONTEMPORAL_CHUNKS = 4096
 
 
 @helper
-def _product(value: Any, factor: float, step: float) -> Any:
-    return times(value, factor)
+def _product(value: Any, factor: float, prefactor: float) -> Any:
+    return multiply(value, factor)
 
 
 @helper
-def _product_in_steps(value: Any, factor: float, step: float) -> Any:
-    return times(times(value, step), factor)
+def _product_of_three(value: Any, factor: float, prefactor: float) -> Any:
+    return multiply(multiply(value, prefactor), factor)
 
 
 def _scale(name: str, product: Any, in_float32: bool) -> Any:
     @named_helper(name)
-    def scale(source: Any, target: Any, factor: float, step: float) -> None:
+    def scale(source: Any, target: Any, factor: float, prefactor: float) -> None:
         size = source.size
         whole = size - size % LANES
         quick = in_float32 and not factor < SMALLEST_FACTOR
         for i in range(0, whole, LANES):
-            fetch_ahead(source, i)
+            prefetch(source, i)
             if quick and scale_halves(source, target, i, factor):
                 continue
             for j in range(i, i + LANES, WIDTH):
-                store(target, j, product(load(source, j), factor, step))
+                store(target, j, product(load(source, j), factor, prefactor))
         for j in range(whole, size, WIDTH):
-            store_part(target, j, size - j, product(load_part(source, j, size - j), factor, step))
+            store_masked(target, j, size - j, product(load_masked(source, j, size - j), factor, prefactor))
 
     return scale
 
 
 scale = _scale("scale", _product, in_float32=True)
-scale_in_steps = _scale("scale_in_steps", _product_in_steps, in_float32=False)
+scale_twice = _scale("scale_twice", _product_of_three, in_float32=False)
 
 
 @helper
@@ -61,7 +61,7 @@ def scale_past_caches(source: Any, target: Any, factor: float) -> None:
     stop = head + (source.size - head) // LANES * LANES
     scale(source[:head], target[:head], factor, 1.0)
     for i in range(head, stop, WIDTH):
-        stream(target, i, times(load(source, i), factor))
+        store_nontemporal(target, i, multiply(load(source, i), factor))
     fence()
     scale(source[stop:], target[stop:], factor, 1.0)
 
@@ -74,12 +74,14 @@ def copy(source: Any, target: Any) -> None:
 
 
 @helper
-def scale_segment(source: Any, target: Any, in_place: bool, chunks: int, factor: float, step: float) -> None:
-    """Write the clipped values of a part of one array."""
-    if step != 1.0:
-        scale_in_steps(source, target, factor, step)
-    elif factor != 1.0 and (in_place or chunks < STREAMING_CHUNKS or target.itemsize == 2):
-        scale(source, target, factor, step)
+def scale_segment(
+    source: Any, target: Any, in_place: bool, chunks: int, factor: float, prefactor: float
+) -> None:
+    """Write the clipped values of a part of one array; `chunks` is the size of the list."""
+    if prefactor != 1.0:
+        scale_twice(source, target, factor, prefactor)
+    elif factor != 1.0 and (in_place or chunks < NONTEMPORAL_CHUNKS or target.itemsize == 2):
+        scale(source, target, factor, prefactor)
     elif factor != 1.0:
         scale_past_caches(source, target, factor)
     elif not in_place:

@@ -5,9 +5,10 @@ l + 64 and so on; then the lanes are halved until one is left. The sums of the c
 way, and so are the sums of the arrays. Nothing of this depends on threads, so every split of the chunks
 among blocks gives the same bits.
 
-In a list with elements of 64 bits, the last bits of that sum would show in the results. There each lane also
-adds up what rounding has cut off its squares and sums, which is known exactly: the sum is as if taken in
-twice the precision (Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26, 2005).
+In a list with elements of 64 bits, the last bits of that sum would show in the results. There the sums are
+compensated: each lane also adds up what rounding has cut off its squares and sums, which is known exactly.
+The sum is as if taken in twice the precision (Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM J.
+Sci. Comput. 26, 2005).
 """
 
 from typing import Any
@@ -19,33 +20,33 @@ from numclip._cpu.simd import (
     add,
     add_square,
     first_lane,
-    larger,
-    moved_down,
-    smaller,
+    maximum,
+    minimum,
+    multiply,
+    shift_lanes_down,
     square,
     square_error,
     subtract,
-    times,
     zeros,
 )
-from numclip._cpu.simd_memory import fetch_ahead, load, load_part
+from numclip._cpu.simd_memory import load, load_masked, prefetch
 
 
 @helper
-def _add_term(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> Any:
+def _add_term(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
     return add(lanes, value)
 
 
 @helper
-def _add_square(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> Any:
+def _add_square(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
     return add_square(lanes, value, values)
 
 
 @helper
-def _halve(lanes: Any) -> tuple[float, float]:
-    lanes = add(lanes, moved_down(lanes, 4))
-    lanes = add(lanes, moved_down(lanes, 2))
-    return first_lane(add(lanes, moved_down(lanes, 1))), 0.0
+def _horizontal_sum(lanes: Any) -> tuple[float, float]:
+    lanes = add(lanes, shift_lanes_down(lanes, 4))
+    lanes = add(lanes, shift_lanes_down(lanes, 2))
+    return first_lane(add(lanes, shift_lanes_down(lanes, 1))), 0.0
 
 
 @helper
@@ -57,56 +58,63 @@ def _no_pairs() -> Any:
 def _add_pairs(lanes: Any, others: Any) -> Any:
     """Add pairs of a sum and its error; what their addition rounds off is exact, none being negative."""
     total = add(lanes[0], others[0])
-    lost = subtract(smaller(lanes[0], others[0]), subtract(total, larger(lanes[0], others[0])))
+    lost = subtract(minimum(lanes[0], others[0]), subtract(total, maximum(lanes[0], others[0])))
     return total, add(lanes[1], add(others[1], lost))
 
 
 @helper
-def _add_pair(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> Any:
+def _add_pair(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
     return _add_pairs(lanes, (value, error))
 
 
 @helper
-def _add_square_pair(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> Any:
+def _add_square_pair(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
     squared = square(value)
     return _add_pairs(lanes, (squared, square_error(value, squared)))
 
 
 @helper
-def _add_scaled_square_pair(lanes: Any, value: Any, error: Any, unit: float, values: Any) -> Any:
-    return _add_square_pair(lanes, times(value, unit), error, unit, values)
+def _add_prescaled_square_pair(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
+    return _add_square_pair(lanes, multiply(value, prescale), error, prescale, values)
 
 
 @helper
-def _halve_pairs(lanes: Any) -> tuple[float, float]:
-    lanes = _add_pairs(lanes, (moved_down(lanes[0], 4), moved_down(lanes[1], 4)))
-    lanes = _add_pairs(lanes, (moved_down(lanes[0], 2), moved_down(lanes[1], 2)))
-    lanes = _add_pairs(lanes, (moved_down(lanes[0], 1), moved_down(lanes[1], 1)))
+def _horizontal_sum_of_pairs(lanes: Any) -> tuple[float, float]:
+    lanes = _add_pairs(lanes, (shift_lanes_down(lanes[0], 4), shift_lanes_down(lanes[1], 4)))
+    lanes = _add_pairs(lanes, (shift_lanes_down(lanes[0], 2), shift_lanes_down(lanes[1], 2)))
+    lanes = _add_pairs(lanes, (shift_lanes_down(lanes[0], 1), shift_lanes_down(lanes[1], 1)))
     return first_lane(lanes[0]), first_lane(lanes[1])
 
 
-def _sum32(name: str, empty: Any, accumulate: Any, join: Any, halve: Any) -> Any:
+def _sum32(name: str, empty: Any, accumulate: Any, join: Any, finish: Any) -> Any:
     """Make the sum of one kind of term: functions passed at run time would not go to the disk cache."""
 
     @named_helper(name)
-    def sum32(values: Any, errors: Any, start: int, stop: int, unit: float) -> tuple[float, float]:
+    def sum32(values: Any, errors: Any, start: int, stop: int, prescale: float) -> tuple[float, float]:
         a, b, c, d = empty(), empty(), empty(), empty()
         whole = stop - (stop - start) % LANES
         for i in range(start, whole, LANES):
             j, k, m = i + WIDTH, i + 2 * WIDTH, i + 3 * WIDTH
-            fetch_ahead(values, i)
-            a = accumulate(a, load(values, i), load(errors, i), unit, values)
-            b = accumulate(b, load(values, j), load(errors, j), unit, values)
-            c = accumulate(c, load(values, k), load(errors, k), unit, values)
-            d = accumulate(d, load(values, m), load(errors, m), unit, values)
-        left = stop - whole
-        if left > 0:
+            prefetch(values, i)
+            a = accumulate(a, load(values, i), load(errors, i), prescale, values)
+            b = accumulate(b, load(values, j), load(errors, j), prescale, values)
+            c = accumulate(c, load(values, k), load(errors, k), prescale, values)
+            d = accumulate(d, load(values, m), load(errors, m), prescale, values)
+        if whole < stop:
             i, j, k, m = whole, whole + WIDTH, whole + 2 * WIDTH, whole + 3 * WIDTH
-            a = accumulate(a, load_part(values, i, stop - i), load_part(errors, i, stop - i), unit, values)
-            b = accumulate(b, load_part(values, j, stop - j), load_part(errors, j, stop - j), unit, values)
-            c = accumulate(c, load_part(values, k, stop - k), load_part(errors, k, stop - k), unit, values)
-            d = accumulate(d, load_part(values, m, stop - m), load_part(errors, m, stop - m), unit, values)
-        return halve(join(join(a, c), join(b, d)))
+            a = accumulate(
+                a, load_masked(values, i, stop - i), load_masked(errors, i, stop - i), prescale, values
+            )
+            b = accumulate(
+                b, load_masked(values, j, stop - j), load_masked(errors, j, stop - j), prescale, values
+            )
+            c = accumulate(
+                c, load_masked(values, k, stop - k), load_masked(errors, k, stop - k), prescale, values
+            )
+            d = accumulate(
+                d, load_masked(values, m, stop - m), load_masked(errors, m, stop - m), prescale, values
+            )
+        return finish(join(join(a, c), join(b, d)))
 
     return sum32
 
@@ -131,40 +139,42 @@ def _make_fold(name: str, sum_of_sums: Any) -> Any:
 
 # Each takes `values`, what is known of their errors, and the range to sum, and returns (sum, error). Those
 # that look at no errors are given the values in their place, and return 0 for the error.
-_sum_of_squares = _sum32("_sum_of_squares", zeros, _add_square, add, _halve)
-_sum_of_sums = _sum32("_sum_of_sums", zeros, _add_term, add, _halve)
+_sum_of_squares = _sum32("_sum_of_squares", zeros, _add_square, add, _horizontal_sum)
+_sum_of_sums = _sum32("_sum_of_sums", zeros, _add_term, add, _horizontal_sum)
 
 
 def _sum32_of_pairs(name: str, accumulate: Any) -> Any:
-    return _sum32(name, _no_pairs, accumulate, _add_pairs, _halve_pairs)
+    return _sum32(name, _no_pairs, accumulate, _add_pairs, _horizontal_sum_of_pairs)
 
 
 _sum_of_square_pairs = _sum32_of_pairs("_sum_of_square_pairs", _add_square_pair)
-_sum_of_scaled_square_pairs = _sum32_of_pairs("_sum_of_scaled_square_pairs", _add_scaled_square_pair)
+_sum_of_prescaled_square_pairs = _sum32_of_pairs("_sum_of_prescaled_square_pairs", _add_prescaled_square_pair)
 _sum_of_pairs = _sum32_of_pairs("_sum_of_pairs", _add_pair)
 _fold, _fold_pairs = _make_fold("_fold_sums", _sum_of_sums), _make_fold("_fold_pairs", _sum_of_pairs)
 
 
 @choosing_helper
-def sum_of_squares(values: Any, start: int, stop: int, unit: float, wide: Any) -> tuple[float, float]:
-    """Return the sum of the squares of a chunk, of elements multiplied by `unit`, and its error.
+def sum_of_squares(
+    values: Any, start: int, stop: int, prescale: float, compensated: Any
+) -> tuple[float, float]:
+    """Return the sum of the squares of a chunk, of elements multiplied by `prescale`, and its error.
 
-    `wide` is None, by which the compiler knows it, for a list without 64-bit elements: the error is 0, and so
-    is the need for another unit than 1.
+    `compensated` is None, by which the compiler knows it, for a list without 64-bit elements: the error is 0,
+    and the prescale is 1.
     """
-    if wide is None:
-        return _sum_of_squares(values, values, start, stop, unit)
-    if unit == 1.0:
-        return _sum_of_square_pairs(values, values, start, stop, unit)
-    return _sum_of_scaled_square_pairs(values, values, start, stop, unit)
+    if compensated is None:
+        return _sum_of_squares(values, values, start, stop, prescale)
+    if prescale == 1.0:
+        return _sum_of_square_pairs(values, values, start, stop, prescale)
+    return _sum_of_prescaled_square_pairs(values, values, start, stop, prescale)
 
 
 @choosing_helper
-def fold(sums: Any, errors: Any, begin: int, end: int, wide: Any) -> tuple[float, float]:
+def fold(sums: Any, errors: Any, begin: int, end: int, compensated: Any) -> tuple[float, float]:
     """Sum the sums from `begin` to `end`, in chunks again and again until one is left; they are overwritten.
 
     A range, not a slice: slicing counts references, which takes longer than summing a few numbers.
     """
-    if wide is None:
+    if compensated is None:
         return _fold(sums, errors, begin, end)
     return _fold_pairs(sums, errors, begin, end)

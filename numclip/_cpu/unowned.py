@@ -11,24 +11,19 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from numclip._core.emit import emitter
 
-@intrinsic
-def unowned(typingctx: Any, array: Any) -> Any:
+emits = emitter(intrinsic)
+
+
+@emits(lambda array: array(array))
+def unowned(emit: Any, array: Any) -> Any:
     """Return the same array without its owner, for which `keep` has to be called at the end."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        view = cgutils.create_struct_proxy(array)(context, builder, value=arguments[0])
-        view.meminfo = ir.Constant(view.meminfo.type, None)
-        return view._getvalue()
-
-    return array(array), codegen
+    view = cgutils.create_struct_proxy(emit.signature.return_type)(emit.context, emit.builder, value=array)
+    view.meminfo = ir.Constant(view.meminfo.type, None)
+    return view._getvalue()
 
 
-@intrinsic
-def keep(typingctx: Any, array: Any) -> Any:
+@emits(lambda array: types.void(array))
+def keep(emit: Any, array: Any) -> None:
     """Do nothing, but keep the memory of an array until here: its last use frees it."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        return context.get_dummy_value()
-
-    return types.void(array), codegen

@@ -12,7 +12,7 @@ from numclip._cuda.grid import device, store_double
 from numclip._cuda.intrinsics import load, narrow, store, widen
 from numclip._cuda.table import FACTOR, STEP
 
-root_of = device(contract.root_of)
+root_of = device(contract.square_root)
 returned_norm = device(contract.returned_norm)
 scale_factor = device(contract.scale_factor)
 store_single, to_single = store(FLOAT32), narrow(FLOAT32)
@@ -57,14 +57,14 @@ def decision(single: bool) -> Any:
     @device
     def decide_single(workspace, total, unit, limit, norm, factor):
         root, rest = root_of(total, 0.0)
-        returned = returned_norm(root, rest, unit, True)
+        returned = returned_norm(root, rest, unit, False)
         store_single(norm, to_single(returned))
         store_decision(workspace, root, rest, unit, returned, limit, factor)
 
     @device
     def decide_wide(workspace, total, unit, limit, norm, factor):
         root, rest = root_of(total[0], total[1])
-        returned = returned_norm(root, rest, unit, False)
+        returned = returned_norm(root, rest, unit, True)
         store_double(norm, returned)
         store_decision(workspace, root, rest, unit, returned, limit, factor)
 

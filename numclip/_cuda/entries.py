@@ -134,7 +134,7 @@ def _described(array: Any, written: Any, reader: Interface, name: str, target_na
     if target is not None:
         address = _address(target)
         if not _is_flat(target, axes, kind):
-            store = _gap(target, axes, kind, overlap.same_elements(source, target))
+            store = _gap(target, axes, kind, memory.same_elements(source, target))
     row = (_address(source), address, source.size * reals, kind)
     return Entry(row, device, reader.pending(array), written, load, store)
 

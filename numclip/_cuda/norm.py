@@ -41,7 +41,7 @@ from numclip._cuda.table import (
 )
 from numclip._cuda.terms import terms
 
-rescue_unit = device(contract.rescue_unit)
+rescue_unit = device(contract.prescale_for)
 
 
 @cache

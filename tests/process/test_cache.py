@@ -22,7 +22,7 @@ import pytest
 from numba import types
 from processes import ROOT, run_python
 
-from numclip._core.jit import entry
+from numclip._core.jit import kernel
 from numclip._cpu import kernels
 
 CLIP = """
@@ -39,8 +39,8 @@ ONE_KIND = CLIP.format(dtypes=["float32"])
 # Half a second to compile, where the kernels that clip take two.
 DECIDE = """
 import numclip
-from numclip._cpu import compiled
-assert compiled.decide()(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5, True)
+from numclip._cpu import kernels
+assert kernels.decide()(5.0, 0.0, 1.0, 2.5, False) == (5.0, 0.5, 1.0, 0.5)
 print(numclip.__file__)
 """
 
@@ -67,10 +67,9 @@ def cache(tmp_path, monkeypatch):
 
 def found_in_cache():
     """Compile the kernel as a new process would; tell whether it came from the cache."""
-    dispatcher = entry(kernels.decide)
-    kernel = dispatcher.compile((*[types.float64] * 4, types.boolean))
-    assert kernel(5.0, 0.0, 1.0, 2.5, True) == (5.0, 0.5, 1.0, 0.5, True)
-    return sum(dispatcher.stats.cache_hits.values()) == 1
+    decide = kernel(lambda: (*[types.float64] * 4, types.boolean))(kernels.decide.body)
+    assert decide()(5.0, 0.0, 1.0, 2.5, False) == (5.0, 0.5, 1.0, 0.5)
+    return sum(decide.dispatchers[False].stats.cache_hits.values()) == 1
 
 
 def test_the_second_time_nothing_is_compiled(cache):
@@ -205,7 +204,7 @@ def test_the_package_in_a_zip(tmp_path):
 
 # --- what the machine code belongs to -----------------------------------------------------------------------
 
-RESULT = "from numclip import _kernels; print(compiled.decide()(5.0, 0.0, 1.0, 2.5, True)[1])"
+RESULT = "from numclip._cpu import kernels; print(kernels.decide()(5.0, 0.0, 1.0, 2.5, False)[1])"
 
 
 @pytest.mark.parametrize("inside", ["a directory", "a zip"])

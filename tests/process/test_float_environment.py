@@ -139,13 +139,13 @@ def test_the_bits_are_those_of_the_default_where_numpy_computes(dtype, settings)
 THREADS_STARTED_LATER = """
 import numpy as np
 import numclip
-from numclip._cpu import threads
+from numclip._cpu import tbb
 from policy import share_every_list
 from float_environment import environment
 
 tiny = (np.arange(1, 40_000) * 2.0**-149).astype(np.float32)
 expected, norm = numclip.clip_by_global_norm([tiny], 1e-40)
-threads.layer()
+tbb.layer()
 share_every_list(2)
 with environment(flush=True):
     clipped, other = numclip.clip_by_global_norm([tiny], 1e-40)

@@ -86,10 +86,10 @@ import numba, numpy as np
 from forking import arrays, other_library
 from policy import share_small_lists
 import numclip
-from numclip._cpu import threads
+from numclip._cpu import tbb
 share_small_lists(5000, 2)
 warnings.simplefilter("ignore", DeprecationWarning)
-threads.layer()  # finds TBB in a virtual environment
+tbb.layer()  # finds TBB in a virtual environment
 start = {"numclip": lambda: numclip.global_norm(arrays()), "Numba": lambda: other_library(np.ones(1000))}
 thread = threading.Thread(target=start[sys.argv[1]])
 thread.start() if sys.argv[2] == "thread" else thread.run()

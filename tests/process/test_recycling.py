@@ -25,7 +25,7 @@ def clip(value=2.0, size=SIZE):
 
 
 def kept():
-    return sum(block.nbytes for blocks in pool._blocks.values() for block in blocks)
+    return sum(block.nbytes for blocks in pool.pool._blocks.values() for block, _ in blocks)
 
 
 def test_a_result_that_nobody_holds_is_used_again():
@@ -92,6 +92,15 @@ def test_idle_blocks_of_other_sizes_make_room():
     assert kept() <= 1 << 24
     address = clip(size=3 * SIZE).ctypes.data
     assert clip(size=3 * SIZE).ctypes.data == address
+
+
+def test_what_the_last_calls_have_not_used_is_released():
+    del_later = clip(size=2 * SIZE)
+    del del_later
+    assert kept() >= 8 * SIZE
+    for _ in range(2 * pool.KEPT_CALLS):
+        clip(size=100)
+    assert kept() == 0
 
 
 def test_zero_empties_and_switches_off():

@@ -14,7 +14,8 @@ from policy import replace, share_every_list
 from processes import SUPPORT, run_python
 
 import numclip
-from numclip._cpu import compiled, threads
+from numclip._cpu import census, kernels
+from numclip._cpu.threads import policy
 
 SCRIPT = SUPPORT / "threading_calls.py"
 LAYERS = ["tbb", "omp", "workqueue"]
@@ -44,8 +45,7 @@ FIRST_CALLS = """
 import sys, threading
 import numpy as np
 import numclip
-from numclip._cpu import compiled
-from numclip._cpu import threads
+from numclip._cpu import kernels
 sys.setswitchinterval(1e-5)
 barrier, failures = threading.Barrier(8), []
 
@@ -173,8 +173,8 @@ def test_plain_numba_ends_the_process():
 )
 def test_a_list_is_shared_among_idle_cores(monkeypatch, elements, running, expected):
     replace(monkeypatch.setattr, runs_tbb=lambda: True, numba_threads=lambda: 16, available_cores=lambda: 8)
-    replace(monkeypatch.setattr, running_threads=lambda unknown: running)
-    assert threads.blocks(elements) == expected
+    replace(monkeypatch.setattr, running_threads=lambda known, unknown: running)
+    assert policy.blocks(elements) == expected
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells")
@@ -188,16 +188,16 @@ def test_a_thread_that_computes_is_seen_to_run():
     thread = threading.Thread(target=spin)
     thread.start()
     try:
-        assert any(threads._running_threads(0) > 0 for _ in range(10_000))
-        with threads.noting_workers():
+        assert any(census.running_threads(set(), 0) > 0 for _ in range(10_000))
+        with policy.noting_workers():
             late = threading.Thread(target=stop.wait)
             late.start()
-        assert str(late.native_id) in threads._workers
+        assert str(late.native_id) in policy._workers
     finally:
         stop.set()
         thread.join()
         late.join()
-        threads._workers.discard(str(late.native_id))
+        policy._workers.discard(str(late.native_id))
 
 
 @pytest.mark.parametrize("few", [0, 1000], ids=["many threads", "few threads"])
@@ -208,9 +208,9 @@ def test_threads_that_sleep_do_not_count(monkeypatch, few):
         sleeper.start()
     replace(monkeypatch.setattr, few_threads=few)
     try:
-        assert any(threads._running_threads(9) == 0 for _ in range(10_000))
+        assert any(census.running_threads(set(), 9) == 0 for _ in range(10_000))
         replace(monkeypatch.setattr, runs_alone=lambda: True, read=lambda path: b"1 (python) R")
-        assert threads._running_threads(9) == 0 if few == 0 else threads._running_threads(9) >= 8
+        assert census.running_threads(set(), 9) == 0 if few == 0 else census.running_threads(set(), 9) >= 8
     finally:
         stop.set()
         for sleeper in sleepers:
@@ -229,18 +229,23 @@ def test_threads_that_sleep_do_not_count(monkeypatch, few):
 )
 def test_a_thread_that_runs_alone(monkeypatch, text, alone):
     replace(monkeypatch.setattr, read=lambda path: text)
-    assert threads._runs_alone() is alone
+    assert census._runs_alone() is alone
 
 
 def test_where_the_system_does_not_tell_all_cores_count_as_busy(monkeypatch):
     replace(monkeypatch.setattr, thread_ids=set)
-    assert threads._running_threads(5) == 5
+    assert census.running_threads(set(), 5) == 5
 
 
 def test_no_thread_is_asked_to_write_where_nothing_is_clipped(monkeypatch):
     share_every_list(2, monkeypatch.setattr)
-    scale_all, calls = compiled.scale_all, []
-    monkeypatch.setattr(compiled, "scale_all", lambda *kind: calls.append(kind) or scale_all(*kind))
+    scale, calls = kernels.scale, []
+
+    def record(*choices, **twin):
+        calls.append(choices)
+        return scale(*choices, **twin)
+
+    monkeypatch.setattr(kernels, "scale", record)
     grads = [np.full(5000, 2.0, np.float32), None, np.ones(3)]
     numclip.global_norm(grads)
     numclip.clip_by_global_norm(grads, 1e6, out=grads)

@@ -11,12 +11,13 @@ from arrays import DTYPES, LAYOUTS, random_array
 from processes import run_python
 
 import numclip
+from numclip._cpu.backend import CPU
 
 AFTER_WARMUP = """
 import sys
 import numpy as np
 import numclip
-from numclip._cpu import compiled
+from numba.core.dispatcher import Dispatcher
 from policy import share_small_lists
 share_small_lists(5000, 2)
 numclip.warmup({dtypes})
@@ -24,7 +25,7 @@ numclip.warmup({dtypes})
 def fail(dispatcher, signature):
     raise AssertionError(f"{{dispatcher}} was not compiled ahead for {{signature}}")
 
-compiled._compiled = fail
+Dispatcher.compile = fail
 for dtype in {dtypes}:
     for size in (3, 10_000, 600_000):
         grads = [np.ones(size, dtype), np.ones((4, 3), dtype)[:, 1]]
@@ -51,9 +52,7 @@ def test_dtypes_and_their_names_are_taken(dtype):
 
 
 def test_what_is_no_dtype_of_gradients_is_refused_before_anything_is_compiled(monkeypatch):
-    from numclip._cpu import compiled
-
-    monkeypatch.setattr(compiled, "compile_ahead", None)
+    monkeypatch.setattr(CPU, "compile_ahead", None)
     with pytest.raises(TypeError, match=r"^dtypes\[1\] is int32, expected a floating or complex dtype$"):
         numclip.warmup(["float32", np.int32])
     with pytest.raises(TypeError, match=r"^dtypes\[0\] is bfloat17"):

@@ -49,7 +49,7 @@ from numclip._cpu import threads
 from policy import replace
 replace(available_cores=lambda: 1)
 numclip.show_config()
-assert threads.blocks(10**9) == 1
+assert threads.policy.blocks(10**9) == 1
 """
 
 

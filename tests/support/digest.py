@@ -9,7 +9,7 @@ import numpy as np
 from policy import share_every_list
 
 import numclip
-from numclip._cpu import threads
+from numclip._cpu import tbb
 
 DTYPES = (np.float32, np.float64, np.float16, ml_dtypes.bfloat16, np.complex64, np.complex128)
 
@@ -49,6 +49,6 @@ if __name__ == "__main__":
     if sys.argv[1] == "serial":
         print(digest())
     else:
-        threads.layer()  # finds TBB, as a call does
+        tbb.layer()  # finds TBB, as a call does
         share_every_list(int(sys.argv[1]))
         print(digest(), numba.threading_layer())

@@ -11,7 +11,7 @@ import numpy as np
 from policy import share_small_lists
 
 import numclip
-from numclip._cpu import threads
+from numclip._cpu import tbb
 
 
 @numba.njit(parallel=True)
@@ -101,7 +101,7 @@ if __name__ == "__main__":
     share_small_lists(5000, 2)
     # From Python 3.12 on, for forks in a process with threads.
     warnings.simplefilter("ignore", DeprecationWarning)
-    threads.layer()  # finds TBB in a virtual environment
+    tbb.layer()  # finds TBB in a virtual environment
     if starts_pool == "other library":
         assert other_library(np.ones(1000)) == 1000.0
     expected = clipped()

@@ -27,7 +27,7 @@ from oracle import ordered_root
 from policy import share_small_lists
 
 from numclip import Clipper, IndexedSlices, clip_by_global_norm, clip_factor, global_norm
-from numclip._cpu import threads
+from numclip._cpu import tbb
 
 CLIP_NORMS = [0.0, 1e-9, 0.01, 0.37, 1 - 1e-7, 1.0, 1 + 1e-7, 1.5]
 WRONG = [-1.0, float("nan"), "1", None, 1j, True, np.ones(2), liar(__float__=lambda self: 1.0)]
@@ -174,7 +174,7 @@ def main(first, count):
     warnings.simplefilter("error")
     if os.environ.get("FUZZ_THREADS"):
         share_small_lists(50, 3)
-        assert threads.layer() == "tbb"
+        assert tbb.layer() == "tbb"
     small, large = Memory(4), Memory(256)
     outcomes = Counter()
     for number in range(first, first + count):

@@ -3,22 +3,23 @@
 Every test replaces parts of the policy here and nowhere else. `setattr` may be that of a monkeypatch.
 """
 
-from numclip._cpu import cores, threads
+from numclip._cpu import census, tbb, threads
 
 PARTS = {
-    "available_cores": (cores, "available_cores"),
-    "blocks": (threads, "blocks"),
-    "contested_elements": (threads, "CONTESTED_ELEMENTS"),
-    "elements_per_thread": (threads, "ELEMENTS_PER_THREAD"),
-    "few_threads": (threads, "FEW_THREADS"),
-    "most_serial_elements": (threads, "SERIAL_ELEMENTS"),
-    "numba_threads": (threads, "_numba_threads"),
-    "read": (threads, "_read"),
-    "running_threads": (threads, "_running_threads"),
-    "runs_alone": (threads, "_runs_alone"),
-    "runs_tbb": (threads, "_runs_tbb"),
-    "serial_elements": (threads, "serial_elements"),
-    "thread_ids": (threads, "_thread_ids"),
+    "available_cores": (threads, "available_cores"),
+    "blocks": (threads.policy, "blocks"),
+    "contested_elements": (threads.policy, "contested_elements"),
+    "elements_per_thread": (threads.policy, "elements_per_thread"),
+    "few_threads": (census, "FEW_THREADS"),
+    "limit": (threads.policy, "limit"),
+    "most_serial": (threads.policy, "most_serial"),
+    "numba_threads": (threads.policy, "_numba_threads"),
+    "read": (census, "_read"),
+    "running_threads": (census, "running_threads"),
+    "runs_alone": (census, "_runs_alone"),
+    "runs_tbb": (tbb, "is_used"),
+    "serial_elements": (threads.policy, "serial_elements"),
+    "thread_ids": (census, "thread_ids"),
 }
 
 
@@ -30,14 +31,14 @@ def replace(setattr=setattr, **parts):
 
 def share_every_list(blocks, setattr=setattr):
     """Let each call use so many threads, whatever the size of the list."""
-    replace(setattr, most_serial_elements=0, serial_elements=lambda: 0, blocks=lambda elements: blocks)
+    replace(setattr, serial_elements=0, most_serial=lambda: 0, blocks=lambda elements: blocks)
 
 
 def share_small_lists(elements, available, setattr=setattr):
     """Let lists of more elements be shared under TBB, among as many threads as are said to have a core."""
     replace(
         setattr,
-        most_serial_elements=elements,
+        serial_elements=elements,
         elements_per_thread=elements // 5,
         contested_elements=0,
         available_cores=lambda: available,

@@ -9,7 +9,7 @@ import numpy as np
 from policy import share_small_lists
 
 import numclip
-from numclip._cpu import threads
+from numclip._cpu import tbb
 
 THREADS = 8
 
@@ -77,7 +77,7 @@ def run(calls, others):
 if __name__ == "__main__":
     warnings.simplefilter("error")
     share_small_lists(5000, 2)
-    threads.layer()  # finds TBB in a virtual environment
+    tbb.layer()  # finds TBB in a virtual environment
     failures = run(int(sys.argv[1]), others=sys.argv[2] == "with others")
     assert not failures, failures[:5]
     try:

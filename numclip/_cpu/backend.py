@@ -1,0 +1,100 @@
+"""The backend for NumPy arrays; see `numclip._backend.Backend`."""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from numclip._arrays import checks
+from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.output import NONE
+from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64
+from numclip._cpu import abi, axes, kernels, threads
+from numclip._cpu.plan import Plan, arguments
+
+
+def _first_typecode(entries: list[Any]) -> int:
+    """Return the typecode of the first plain array, so that nothing is compiled for another one."""
+    names = (entry.dtype.name for entry in entries if type(entry) is np.ndarray)
+    return next((BY_NAME[name].typecode for name in names if name in BY_NAME), FLOAT32)
+
+
+@cache
+def _shortcut(typecode: int) -> tuple[Any, ...]:
+    """Return the kernel that packs and clips a list of one typecode, and what it is told of that."""
+    return kernels.clip_list(typecode), typecode, *abi.scalar_addresses(typecode)
+
+
+class CPU:
+    """Lists of NumPy arrays, clipped by kernels that Numba compiles for the host."""
+
+    def __init__(self) -> None:
+        # For the typecode of the list before, as most programs have lists of one; None before the first list.
+        # No more than a guess, so it does not matter which thread set it.
+        self._guess: tuple[Any, ...] | None = None
+
+    def clip(
+        self,
+        t_list: Any,
+        output: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        labels: Labels = LIST,
+        stream: Any = None,
+    ) -> tuple[list[Any], Any, float]:
+        """Clip once; return (results, norm, factor)."""
+        if stream is not None:
+            raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
+        limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else checks.clip_norm(clip_norm)
+        given = None if use_norm is None else checks.use_norm(use_norm)
+        sources, targets, mode = arguments(t_list, output)
+        packed = None
+        if given is None and abi.IS_AS_EXPECTED:
+            # Shortcut: a list of plain arrays of one typecode is packed and clipped by one call.
+            if self._guess is None:
+                self._guess = _shortcut(_first_typecode(sources))
+            kernel, typecode, function, dtype = self._guess
+            most = threads.policy.serial_elements
+            norm, factor, packed = kernel(
+                sources, targets, abi.ADDRESS, mode, typecode, function, dtype, limit, most
+            )
+            if packed is None:
+                return targets, norm, factor
+        plan = Plan(sources, targets, mode, labels, packed)
+        if plan.typecode:
+            self._guess = _shortcut(plan.typecode)
+        norm, factor = plan.clip(limit, given)
+        return plan.results, norm if given is None else use_norm, factor
+
+    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:
+        """Write nothing; return (factor, norm)."""
+        _, norm, factor = self.clip(t_list, NONE, clip_norm, use_norm)
+        return factor, norm
+
+    def plan(self, t_list: Any, output: Any) -> Plan:
+        """Check and pack a list for many calls."""
+        plan = Plan(*arguments(t_list, output))
+        plan.guard()
+        return plan
+
+    clip_norm = staticmethod(checks.clip_norm)
+    use_norm = staticmethod(checks.use_norm)
+    clip_along = staticmethod(axes.clip_along)
+
+    def compile_ahead(self, typecodes: set[int]) -> None:
+        """Compile every kernel for these typecodes; for several threads only where some may be started."""
+        twins = (False, True)[: 1 + threads.policy.may_start()]
+        for typecode in sorted(typecodes):
+            kernels.clip_list(typecode)
+            kernels.clip_rows(typecode)
+            for parallel in twins:
+                for compensated in {typecode == FLOAT64, FLOAT64 in typecodes}:
+                    kernels.sum_squares(typecode, compensated, parallel=parallel)
+                kernels.scale(typecode, parallel=parallel)
+        for compensated in {FLOAT64 in typecodes, typecodes == {FLOAT64}}:
+            kernels.norm_of_sums(compensated)
+        kernels.pack_list()
+        kernels.decide()
+
+
+BACKEND = CPU()
