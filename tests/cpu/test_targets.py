@@ -1,12 +1,10 @@
 """Where the results of the CPU go: memory that is in use, of another layout, or must not be written."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from arrays import LAYOUTS, WRITABLE_LAYOUTS, assert_same_bits, random_array
 from oracle import ordered_clip
+from processes import run_python
 
 from numclip import Clipper, clip_by_global_norm
 
@@ -61,8 +59,7 @@ print("nothing was written")
 def test_in_place_nothing_is_written_where_nothing_is_clipped(tmp_path):
     zeros = tmp_path / "zeros"
     zeros.write_bytes(bytes(1 << 24))
-    command = [sys.executable, "-c", WRITES_NOTHING, zeros]
-    child = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    child = run_python("-c", WRITES_NOTHING, zeros, check=False)
     assert child.stdout.strip() == "nothing was written", child.stderr
 
 

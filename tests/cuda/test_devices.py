@@ -3,14 +3,12 @@
 Numba's simulator runs kernels as Python. Compiled kernels are run on the host, from their PTX.
 """
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from compilers import skip_without_compilers
+from processes import run_python
 
 TESTS = Path(__file__).parents[1]
 
@@ -18,15 +16,10 @@ TESTS = Path(__file__).parents[1]
 def run_on_device(**environment):
     """Run the tests in a process that is told of its device at its start; return pytest's summary."""
     folders = [TESTS / "cuda" / "device", TESTS / "contract"]
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *folders],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout + result.stderr
-    return re.search(r"\d+ passed.*", result.stdout).group()
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *folders]
+    run = run_python(*command, check=False, timeout=3600, **environment)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return re.search(r"\d+ passed.*", run.stdout).group()
 
 
 def test_on_the_simulator(capsys):
