@@ -37,8 +37,8 @@ the package, else in the user's cache directory; where none can be written, each
 which takes seconds. Files that are damaged, or belong to another version of the package, of Numba or another
 processor, are not loaded, and several processes may compile at once. `warmup` fills the cache ahead.
 
-**Floating-point environment.** Results do not change where another library has set flush-to-zero, another
-rounding mode or trapping exceptions, and what it has set is as it was after the call. No call warns, under
+**Floating-point environment.** Results do not change where another library has set flush-to-zero or another
+rounding mode, and what it has set is as it was after the call. No call warns, under
 ``numpy.errstate(all="raise")`` either.
 
 **Refused, clearly.** ``NUMBA_DISABLE_JIT=1`` and a free-threaded Python: the first call raises a

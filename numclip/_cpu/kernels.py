@@ -27,6 +27,8 @@ from numclip._cpu.blocks import (
     typed_list,
 )
 from numclip._cpu.pyobjects import (
+    new_bytearray,
+    none,
     numpy_scalar,
     py_list,
     py_list_size,
@@ -210,19 +212,21 @@ def clip_list(
     """Pack and clip a list of plain arrays of one typecode by one thread, all in one call.
 
     Returns (norm, factor, None). Or nothing has been written, as the list is another one or has more than
-    `most` reals: then the third is what `pack.pack` returns, with the rows before that.
+    `most` reals: then the third has the bytes of the rows, and of one more with what `pack.pack` returns.
     """
     count = py_list_size(sources)
-    table = np.empty((count, COLUMNS), np.int64)
-    rows = unowned(table)
+    table = np.empty((count + 1, COLUMNS), np.int64)
+    rows = unowned(table)[:count]
     done, typecodes, total, overlaps = pack.pack(sources, targets, known_address, rows, 0, mode)
-    norm, factor, packed = 0.0, 0.0, None
+    norm, factor, packed = 0.0, 0.0, False
     if done == count and not overlaps and total <= most and typecodes == 1 << number(typecode):
         norm, factor = _clip_rows(rows, typecode, clip_norm)
-        keep(table)
     else:
-        packed = (table, done, typecodes, total, overlaps)
-    return numpy_scalar(norm, scalar_function, scalar_dtype), factor, packed
+        packed = True
+        table[count, 0], table[count, 1], table[count, 2], table[count, 3] = done, typecodes, total, overlaps
+    rest = new_bytearray(table.ctypes.data, table.nbytes) if packed else none()
+    keep(table)
+    return numpy_scalar(norm, scalar_function, scalar_dtype), factor, rest
 
 
 @kernel(lambda typecode: (_ROWS, typecode_type(typecode), _SUMS, _SUMS))

@@ -22,10 +22,6 @@ from numclip._cpu import abi, kernels, pack_by_python, threads
 from numclip._cpu.pack import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 
 Array = NDArray[Any]
-# What `kernels.clip_list` gives of a list that it leaves to a plan: the rows, how many of them are filled,
-# and of a whole list the bit mask of its typecodes, its reals, and whether a target may overlap another
-# entry.
-Packed = tuple[NDArray[np.int64], int, int, int, bool]
 
 
 def arguments(t_list: Any, output: Any) -> tuple[list[Any], list[Any], int]:
@@ -63,7 +59,7 @@ class Plan:
         targets: list[Any],
         mode: int,
         labels: Labels = LIST,
-        packed: Packed | None = None,
+        packed: bytearray | None = None,
     ) -> None:
         # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
         self._sources, self._targets, self.results = sources, targets, targets
@@ -75,7 +71,9 @@ class Plan:
             self._rows = np.empty((len(sources), COLUMNS), np.int64)
             done = self._pack(0, mode)
         else:
-            self._rows, done, self._typecodes, self._total, overlaps = packed
+            table = np.frombuffer(packed, np.int64).reshape(-1, COLUMNS)  # of `kernels.clip_list`
+            self._rows = table[:-1]
+            done, self._typecodes, self._total, overlaps, _ = table[-1].tolist()
             if overlaps:
                 overlap.check(sources, targets, labels)
         if done < len(sources):
