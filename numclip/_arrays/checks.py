@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip._arrays import devices, foreign
+from numclip._core.dtypes import element_type
 from numclip._core.scalars import as_float
 
 Array = NDArray[Any]
@@ -86,7 +87,7 @@ def source(entry: Any, name: str) -> Array:
     else:
         devices.refuse_cuda(entry, name)
         array = foreign.read(entry, name)
-    if array.dtype.name not in ("float16", "float32", "float64", "complex64", "complex128", "bfloat16"):
+    if element_type(array.dtype) is None:
         raise TypeError(f"{name} has dtype {array.dtype}, expected a floating or complex dtype")
     return array
 

@@ -1,12 +1,15 @@
 import importlib.util
+from pathlib import Path
 
 import pytest
 from libraries import LIBRARIES
 
+FOLDER = Path(__file__).parent
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "gpu" in item.path.parts:
+        if item.path.is_relative_to(FOLDER):
             item.add_marker(pytest.mark.gpu)
             item.add_marker(
                 pytest.mark.filterwarnings("default")

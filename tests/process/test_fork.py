@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 import pytest
-from processes import ROOT, SUPPORT, run_python
+from processes import SUPPORT, run_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -74,9 +74,7 @@ thread.join()
 @pytest.mark.parametrize("delay", [0.05, 0.3, pytest.param(1.0, marks=pytest.mark.long)])
 def test_while_another_thread_loads_numba_or_compiles(tmp_path, delay):
     code = "import warnings; warnings.simplefilter('ignore')\n" + DURING_FIRST_CALL.format(delay=delay)
-    command = [sys.executable, "-c", code]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run(command, env=environment, check=True, timeout=180)
+    run_python("-c", code, timeout=180, NUMBA_CACHE_DIR=str(tmp_path))
 
 
 ON_ONE_CORE = """

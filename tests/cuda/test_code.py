@@ -4,7 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from device_tests import skip_without_compilers
+from compilers import skip_without_compilers
 
 from numclip._core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 

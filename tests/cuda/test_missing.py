@@ -1,16 +1,7 @@
+"""What CUDA arrays need and is not there: said by the first call with one, and asked for by no other."""
+
 import pytest
-from device_tests import run_device_tests
 from processes import run_python
-
-
-def test_the_tests_on_the_simulator(capsys):
-    """Numba is told of its simulator before it is imported."""
-    pytest.importorskip("numba_cuda")
-    pytest.importorskip("greenlet")
-    summary = run_device_tests(NUMBA_ENABLE_CUDASIM="1")
-    with capsys.disabled():
-        print(f" [on the CUDA simulator: {summary}]", end="")
-
 
 ON_THE_SIMULATOR = """
 import numpy as np
