@@ -1,6 +1,7 @@
 """The public functions: signature, documentation, and the way into the plan."""
 
 import math
+import warnings
 from functools import cache
 from typing import Any
 
@@ -22,11 +23,16 @@ def plans() -> Any:
 @cache
 def cuda_plans() -> Any:
     """Return the module of the plan for CUDA arrays."""
+    # Importing numba-cuda 0.30 warns under NumPy 2.5, and must not fail where warnings are errors.
+    # The filter stays: `catch_warnings` would also undo what other threads do to the filters meanwhile.
+    warnings.filterwarnings(
+        "ignore", "The 'generic' unit for NumPy timedelta is deprecated", DeprecationWarning, r"numba\.cuda\."
+    )
     try:
         import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
     except ImportError:
         raise ImportError(
-            "clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]', or 'numclip[cuda12]'"
+            'clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]>=0.30" "numpy<2.5", or cu12'
             " for a driver of CUDA 12"
         ) from None
     from numclip import _cuda_plan

@@ -1,4 +1,5 @@
 import os
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -14,25 +15,29 @@ settings.register_profile("long", max_examples=10_000, deadline=None)
 settings.register_profile("simulator", max_examples=5, deadline=None, derandomize=True)
 settings.load_profile("simulator" if SIMULATED else os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-FIGURES = pytest.StashKey[dict]()
-
 
 @pytest.fixture
-def figures(request):
-    """Take a count of what a test has done; the sums of all tests close the output."""
-    sums = request.config.stash.setdefault(FIGURES, {})
+def figures(record_property):
+    """Take a count of what a test has done; the sums of all tests are shown before the last line."""
 
     def add(subject, count, what):
-        sums[subject, what] = sums.get((subject, what), 0) + count
+        record_property(
+            "figure", (subject, what, count)
+        )  # a property reaches the process that sums, from any worker
 
     return add
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    sums = config.stash.get(FIGURES, {})
+def pytest_terminal_summary(terminalreporter):
+    sums = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figure":
+                subject, what, count = value
+                sums[subject, what] += count
     if sums:
         terminalreporter.section("figures")
-    for (subject, what), count in sorted(sums.items(), key=lambda item: item[0][0]):
+    for (subject, what), count in sorted(sums.items()):
         terminalreporter.line(f"{subject:20} {count:>13,} {what}")
 
 

@@ -1,15 +1,16 @@
 import pytest
-from device_tests import run_device_tests
+from device_tests import run_device_tests, skip_without_numba_cuda
 from processes import run_python
 
 
-def test_the_tests_on_the_simulator(capsys):
+@pytest.mark.slow
+@pytest.mark.parametrize("cases", ["first", pytest.param("others", marks=pytest.mark.ci)])
+def test_the_tests_on_the_simulator(figures, cases):
     """Numba is told of its simulator before it is imported."""
-    pytest.importorskip("numba_cuda")
-    pytest.importorskip("greenlet")
-    summary = run_device_tests(NUMBA_ENABLE_CUDASIM="1")
-    with capsys.disabled():
-        print(f" [on the CUDA simulator: {summary}]", end="")
+    skip_without_numba_cuda()
+    figures(
+        "CUDA simulator", run_device_tests(cases, NUMBA_ENABLE_CUDASIM="1"), f"tests passed, {cases} cases"
+    )
 
 
 NOBODYS_ARRAY = """
@@ -32,19 +33,44 @@ numclip.global_norm([np.ones(3)])
 def test_without_numba_cuda_the_error_says_what_to_install():
     code = "import sys; sys.modules['numba_cuda'] = None" + NOBODYS_ARRAY
     output = run_python("-W", "error", "-c", code).stdout
-    assert output.startswith(
-        "ImportError clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]'"
-    )
+    message = 'clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]>=0.30" "numpy<2.5"'
+    assert output.startswith(f"ImportError {message}")
 
 
+@pytest.mark.slow
 def test_without_a_driver_the_error_says_so():
-    pytest.importorskip("numba_cuda")
+    skip_without_numba_cuda()
     if run_python("-c", "from numba import cuda; print(cuda.is_available())").stdout.strip() == "True":
         pytest.skip("there is a driver")
     output = run_python("-W", "error", "-c", NOBODYS_ARRAY).stdout
     assert output.startswith("RuntimeError numclip finds no CUDA driver for Numba: ")
 
 
+FILTERS = (
+    """
+import warnings
+import numpy  # has filters of its own
+before = list(warnings.filters)
+"""
+    + NOBODYS_ARRAY
+    + """
+[added] = [entry for entry in warnings.filters if entry not in before]
+assert [entry for entry in warnings.filters if entry != added] == before
+action, message, category, module, _ = added
+print(action, category.__name__, module.pattern, message.match("The 'generic' unit, another") is None)
+"""
+)
+
+
+@pytest.mark.slow
+def test_the_filters_of_the_caller_stay_as_they_are():
+    """But for one, which is for a warning of numba-cuda alone."""
+    skip_without_numba_cuda()
+    output = run_python("-W", "error", "-c", FILTERS).stdout
+    assert output.splitlines()[-1] == r"ignore DeprecationWarning numba\.cuda\. True"
+
+
+@pytest.mark.slow
 def test_only_a_cuda_array_loads_the_cuda_side():
     code = "import sys, numpy, numclip; numclip.global_norm([numpy.ones(3)]); print(*sys.modules)"
     loaded = set(run_python("-c", code).stdout.split())

@@ -115,4 +115,17 @@ def take_over(items):
             for name, function in FUNCTIONS.items():
                 if hasattr(module, name):
                     setattr(module, name, function)
-    items[:] = kept + own
+    items[:] = _chosen(kept + own)
+
+
+def _chosen(items):
+    """The first case of each test that is not slow, or the others, as DEVICE_CASES says; without it, all."""
+    choice = os.environ.get("DEVICE_CASES")
+    seen, first, others = set(), [], []
+    for item in items:
+        if item.function in seen or item.get_closest_marker("slow"):
+            others.append(item)
+        else:
+            first.append(item)
+            seen.add(item.function)
+    return {"first": first, "others": others, None: items}[choice]
