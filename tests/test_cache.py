@@ -81,6 +81,7 @@ def test_the_second_time_nothing_is_compiled(cache):
 FROM_CACHE = "import numba\nfrom numba.core import compiler\ncompiler.compile_extra = None\n"
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_nothing(tmp_path):
     clip(ONE_KIND, NUMBA_CACHE_DIR=str(tmp_path))
     clip(FROM_CACHE + ONE_KIND, NUMBA_CACHE_DIR=str(tmp_path))
@@ -114,6 +115,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_file_is_a_miss(cache, how):
     [file] = compiled(cache)
@@ -148,6 +150,7 @@ IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if IS_ROOT else []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the permissions of Unix")
 @pytest.mark.skipif(UNPRIVILEGED and not shutil.which("setpriv"), reason="root needs setpriv")
 def test_a_read_only_installation_without_a_home(tmp_path):
@@ -173,6 +176,7 @@ def test_a_read_only_installation_without_a_home(tmp_path):
     assert compiled(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_no_directory_can_be_written(tmp_path):
     # As above, where permissions do not help: every place is below a file.
     package = copy_of_package(tmp_path)
@@ -194,6 +198,7 @@ def zipped(directory, edit=None):
     return path
 
 
+@pytest.mark.slow
 def test_the_package_in_a_zip(tmp_path):
     path = zipped(tmp_path)
     cache = tmp_path / "cache"
@@ -208,6 +213,7 @@ def test_the_package_in_a_zip(tmp_path):
 RESULT = "from numclip import _kernels; print(_kernels.decide()(5.0, 0.0, 1.0, 2.5, True)[1])"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", ["a directory", "a zip"])
 def test_an_edited_helper_in_another_file(tmp_path, inside):
     # scale_factor stands in _math.py, the cached function in _entries.py: Numba watches only that one.
@@ -242,6 +248,7 @@ def test_an_edited_helper_in_another_file(tmp_path, inside):
     assert len(compiled(tmp_path)) == 1  # that of the version before has gone
 
 
+@pytest.mark.slow
 def test_two_processors_share_a_directory(tmp_path):
     for processor in ("generic", "haswell") * 2:
         clip(NUMBA_CACHE_DIR=str(tmp_path), NUMBA_CPU_NAME=processor)
@@ -272,6 +279,7 @@ def at_once(directory, function, codes):
     assert all(re.fullmatch(rf"numclip\.{function}\.[\w-]+\.\w{{16}}-\w{{32}}\.nbc", name) for name in names)
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once(tmp_path):
     at_once(tmp_path, "decide", [DECIDE])
 
@@ -302,6 +310,7 @@ def test_plain_numba_fails_where_no_directory_can_be_written(tmp_path):
     assert "no locator available" in run_python(script, check=False, **settings).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
 def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
     script = tmp_path / "plain.py"
@@ -313,6 +322,7 @@ def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
     assert "EOFError" in run_python(script, check=False, **settings).stderr
 
 
+@pytest.mark.slow
 def test_plain_numba_does_not_notice_an_edited_helper(tmp_path):
     (tmp_path / "helper.py").write_text("import numba\n@numba.njit\ndef value():\n    return 1\n")
     main = "import numba\nfrom helper import value\n@numba.njit(cache=True)\ndef run():\n    return value()\n"

@@ -129,6 +129,7 @@ def test_char_rnn_batches_read_on_and_start_again():
     np.testing.assert_array_equal(batches[2][0], batches[0][0])
 
 
+@pytest.mark.slow
 def test_char_rnn_learns_when_clipped(rng):
     indices, vocabulary = char_rnn.encode("Clip the gradients, not the wings.\n" * 200)
     model = char_rnn.CharRNN(len(vocabulary), 32, rng)
@@ -146,6 +147,7 @@ def test_char_rnn_learns_when_clipped(rng):
     assert max(applied) <= 0.5 * (1 + 1e-6)
 
 
+@pytest.mark.slow
 def test_char_rnn_divergence_is_reported_without_warnings(tmp_path, text_file):
     picture = tmp_path / "picture.png"
     arguments = ("--text", text_file, "--no-clip", "--learning-rate", 1e38, "--steps", 50)
@@ -157,6 +159,7 @@ def test_char_rnn_divergence_is_reported_without_warnings(tmp_path, text_file):
     assert_picture(picture)
 
 
+@pytest.mark.slow
 def test_char_rnn_runs_on_the_standard_library(tmp_path):
     picture = tmp_path / "picture.png"
     done = run("char_rnn", "--steps", 8, "--output", picture)
@@ -169,6 +172,7 @@ def test_char_rnn_runs_on_the_standard_library(tmp_path):
     assert_picture(picture)
 
 
+@pytest.mark.slow
 def test_char_rnn_with_and_without_clipping(tmp_path, text_file):
     arguments = ("--text", text_file, "--steps", 20, "--clip-norm", 0.1)
     clipped = run("char_rnn", *arguments, "--output", tmp_path / "clipped.png")
@@ -182,12 +186,14 @@ def test_char_rnn_with_and_without_clipping(tmp_path, text_file):
     assert (tmp_path / "clipped.png").read_bytes() != (tmp_path / "unclipped.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_char_rnn_seed_repeats_the_run(tmp_path, text_file):
     arguments = ("--text", text_file, "--steps", 5, "--output", tmp_path / "picture.png", "--seed")
     first, again, other = (run("char_rnn", *arguments, seed).stdout for seed in (1, 1, 2))
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -211,6 +217,7 @@ def test_char_rnn_refuses_what_is_no_text(tmp_path, content, message):
     assert not (tmp_path / "picture.png").exists()
 
 
+@pytest.mark.slow
 def test_char_rnn_refuses_a_directory(tmp_path):
     done = run("char_rnn", "--text", tmp_path)
     assert done.returncode == 2
@@ -275,6 +282,7 @@ def test_temporal_order_gradients(rng, monkeypatch):
     assert_gradients(gradients, model.parameters, lambda: model.loss_and_gradients(*batch)[0])
 
 
+@pytest.mark.slow
 def test_temporal_order_runs(tmp_path):
     picture = tmp_path / "picture.png"
     done = run("temporal_order", "--seeds", 2, "--lengths", 10, 20, "--steps", 50, "--output", picture)
@@ -294,6 +302,7 @@ def test_temporal_order_is_solved_with_clipping():
     assert solved.norms.max() > temporal_order.CLIP_NORM
 
 
+@pytest.mark.slow
 def test_temporal_order_divergence_is_a_failed_run(tmp_path):
     picture = tmp_path / "picture.png"
     arguments = ("--seeds", 1, "--lengths", 20, "--steps", 300, "--learning-rate", 1e38, "--output", picture)

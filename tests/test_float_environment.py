@@ -186,6 +186,7 @@ assert other.tobytes() == norm.tobytes()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["tbb", "omp", "workqueue"])
 def test_threads_that_inherit_the_environment(layer):
     path = str(Path(__file__).parent)

@@ -388,6 +388,7 @@ def assert_all_kinds(outcomes, count):
     assert min(outcomes.values()) > count // 30
 
 
+@pytest.mark.slow
 @on_linux
 def test_thousands_of_calls_do_what_they_should():
     assert_all_kinds(fuzz(0, 4000), 4000)
