@@ -17,13 +17,15 @@ import math
 from typing import Any
 
 from numclip import _clip
+from numclip._arrays.options import Nonfinite, options
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.trees.structure import Tree
 from numclip._backend import backend_of
 
-__all__ = ["Clipper", "clip_by_global_norm", "clip_factor", "global_norm"]
+__all__ = ["Clipper", "clip_by_global_norm", "clip_factor", "global_norm", "tensor_norms"]
 
 _IN_PLACE = "Pass out=tree to clip in place, or its arrays in a dict or list"
+_AS_A_LIST = "Pass its arrays in a dict or list"
 
 
 def clip_by_global_norm(
@@ -33,6 +35,10 @@ def clip_by_global_norm(
     name: str | None = None,
     *,
     out: Any = None,
+    ord: float = 2,
+    eps: float = 0.0,
+    loss_scale: float = 1.0,
+    nonfinite: Nonfinite = "nan",
     stream: Any = None,
 ) -> tuple[Any, Any]:
     """Clip the arrays in nested containers so that the norm of all of them together is at most `clip_norm`.
@@ -42,7 +48,7 @@ def clip_by_global_norm(
     tree : container, or an array
         Containers, nested at will, of whatever may be an entry of `numclip.clip_by_global_norm`: arrays of
         any shapes and dtypes, None, `IndexedSlices`.
-    clip_norm, use_norm, name, stream
+    clip_norm, use_norm, name, ord, eps, loss_scale, nonfinite, stream
         As for `numclip.clip_by_global_norm`.
     out : container, optional
         Receives the results: the same structure with an array of the same shape and dtype for each of `tree`.
@@ -60,6 +66,8 @@ def clip_by_global_norm(
     TypeError, ValueError
         If an argument is not of this form. The message names the path, as in ``tree['layer1'][0] has dtype
         int32``, and nothing has been written.
+    FloatingPointError
+        With ``nonfinite="raise"``, for a norm that is infinite or NaN. Nothing has been written.
 
     Examples
     --------
@@ -78,23 +86,24 @@ def clip_by_global_norm(
     >>> grads["dense"]["w"]
     array([[1.5]])
     """
+    chosen = options(ord, eps, loss_scale, nonfinite)
     taken = Tree(tree)
     leaves = taken.leaves
     if out is None:
-        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, taken, stream)
+        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, chosen, taken, stream)
         return taken.rebuilt(results, _IN_PLACE), norm
     targets = _targets(taken, tree, out)
-    return out, backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, taken, stream)[1]
+    return out, backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, chosen, taken, stream)[1]
 
 
-def global_norm(tree: Any, *, stream: Any = None) -> Any:
+def global_norm(tree: Any, *, ord: float = 2, loss_scale: float = 1.0, stream: Any = None) -> Any:
     """Return the norm of all arrays of a tree together.
 
     Parameters
     ----------
     tree : container, or an array
         As for `clip_by_global_norm`.
-    stream : CUDA stream or handle, optional
+    ord, loss_scale, stream
         As for `numclip.global_norm`.
 
     Returns
@@ -114,18 +123,60 @@ def global_norm(tree: Any, *, stream: Any = None) -> Any:
     >>> numclip.tree.global_norm({"w": np.array([3.0]), "b": np.array([4.0])})
     np.float64(5.0)
     """
+    chosen = options(ord, 0.0, loss_scale, "nan")
     taken = Tree(tree)
-    return backend_of(taken.leaves).clip(taken.leaves, NONE, math.inf, None, taken, stream)[1]
+    return backend_of(taken.leaves).clip(taken.leaves, NONE, math.inf, None, chosen, taken, stream)[1]
 
 
-def clip_factor(tree: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:
+def tensor_norms(tree: Any, *, ord: float = 2) -> Any:
+    """Return the norm of each array of a tree, in one pass.
+
+    Parameters
+    ----------
+    tree : container, or an array
+        As for `clip_by_global_norm`.
+    ord : float, optional
+        As for `numclip.tensor_norms`.
+
+    Returns
+    -------
+    container
+        The same structure, with the norm of each array in its place: a numpy.float32 or numpy.float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form. The message names the path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> numclip.tree.tensor_norms({"w": np.array([3.0, 4.0]), "b": [None, np.array(2.0)]})
+    {'w': np.float64(5.0), 'b': [None, np.float64(2.0)]}
+    """
+    order = options(ord, 0.0, 1.0, "nan").order
+    taken = Tree(tree)
+    return taken.rebuilt(backend_of(taken.leaves).tensor_norms(taken.leaves, order, taken), _AS_A_LIST)
+
+
+def clip_factor(
+    tree: Any,
+    clip_norm: Any,
+    use_norm: Any = None,
+    *,
+    ord: float = 2,
+    eps: float = 0.0,
+    loss_scale: float = 1.0,
+    nonfinite: Nonfinite = "nan",
+) -> tuple[float, Any]:
     """Return the factor by which `clip_by_global_norm` would multiply, and the norm; nothing is written.
 
     Parameters
     ----------
     tree : container, or an array
         As for `clip_by_global_norm`.
-    clip_norm, use_norm
+    clip_norm, use_norm, ord, eps, loss_scale, nonfinite
         As for `numclip.clip_factor`.
 
     Returns
@@ -147,8 +198,9 @@ def clip_factor(tree: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float,
     >>> numclip.tree.clip_factor({"w": np.array([3.0]), "b": np.array([4.0])}, 2.5)
     (0.5, np.float64(5.0))
     """
+    chosen = options(ord, eps, loss_scale, nonfinite)
     taken = Tree(tree)
-    return backend_of(taken.leaves).factor(taken.leaves, clip_norm, use_norm, taken)
+    return backend_of(taken.leaves).factor(taken.leaves, clip_norm, use_norm, chosen, taken)
 
 
 class Clipper(_clip.Clipper):
@@ -158,11 +210,13 @@ class Clipper(_clip.Clipper):
     ----------
     tree : container, or an array
         As for `clip_by_global_norm`. Its arrays are kept alive, and read anew at every call.
-    clip_norm : float
-        The largest norm that is left as it is, at least 0.
+    clip_norm : float or callable
+        The largest norm that is left as it is, as for `numclip.clip_by_global_norm`.
     out : container, optional
         Receives the results at every call, as for `clip_by_global_norm`. By default the arrays are clipped in
         place.
+    ord, eps, loss_scale, nonfinite
+        As for `numclip.clip_by_global_norm`.
 
     Attributes
     ----------
@@ -192,13 +246,40 @@ class Clipper(_clip.Clipper):
     (np.float32(5.0), array([0.6, 0.8], dtype=float32))
     """
 
-    __slots__ = ()
+    __slots__ = ("_tree",)
 
-    def __init__(self, tree: Any, clip_norm: Any, out: Any = None) -> None:
+    def __init__(
+        self,
+        tree: Any,
+        clip_norm: Any,
+        out: Any = None,
+        *,
+        ord: float = 2,
+        eps: float = 0.0,
+        loss_scale: float = 1.0,
+        nonfinite: Nonfinite = "nan",
+    ) -> None:
+        chosen = options(ord, eps, loss_scale, nonfinite)
         taken = Tree(tree)
         targets = _targets(taken, tree, tree if out is None else out)
-        self._set_up(taken.leaves, targets, clip_norm, taken)
+        self._set_up(taken.leaves, targets, clip_norm, chosen, taken)
+        self._tree = taken
         self.results = tree if out is None else out
+
+    def tensor_norms(self) -> Any:
+        """Return the norm that each array had in the last call, without a pass over any.
+
+        Returns
+        -------
+        container
+            As from the function `tensor_norms`, of ``t / loss_scale``.
+
+        Raises
+        ------
+        RuntimeError
+            If there has been no call that computed the norm.
+        """
+        return self._tree.rebuilt(super().tensor_norms(), _AS_A_LIST)
 
 
 def _targets(taken: Tree, tree: Any, out: Any) -> list[Any]:

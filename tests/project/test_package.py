@@ -1,4 +1,5 @@
 import ast
+import re
 from importlib import metadata
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def test_the_public_names():
         "set_num_threads",
         "set_recycling",
         "show_config",
+        "tensor_norms",
         "tree",
         "warmup",
     ]
@@ -48,6 +50,17 @@ def test_the_public_names():
 
 def test_the_version_is_that_of_the_metadata():
     assert metadata.version("numclip") == numclip.__version__
+
+
+def test_every_requirement_that_an_error_names_is_one_of_the_metadata():
+    """So it works wherever numclip came from."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    commands = re.findall(r'pip install ((?:"[^"]+" ?)+)', sources)
+    named = {requirement for command in commands for requirement in re.findall(r'"([^"]+)"', command)}
+    known = {requirement.partition(";")[0].strip() for requirement in metadata.requires("numclip")}
+    assert {"tbb>=2021.6", "ml_dtypes>=0.5", "numpy<2.5"} < named
+    assert {requirement.replace("_", "-") for requirement in named} <= known
+    assert sources.count("pip install") == len(commands)
 
 
 def test_it_is_typed():
