@@ -9,7 +9,7 @@ import numpy as np
 from numclip._arrays.trees import leaves as leaf
 from numclip._arrays.trees import text
 from numclip._arrays.trees.copies import CannotCopy, Exchange
-from numclip._arrays.trees.nodes import Node, node
+from numclip._arrays.trees.nodes import Node, node, node_of_fields, simple_fields
 
 # Leaves that need no look: nearly all.
 _PLAIN = frozenset({np.ndarray, type(None)})
@@ -53,7 +53,7 @@ class Tree:
                 return
         self.leaves, self.nodes = [], []
         try:
-            self._top = _take(value, self.leaves, self.nodes)
+            self._top = _take(value, self.leaves, self.nodes, {})
         except RecursionError:
             raise RecursionError(f"{name} contains itself, or is nested too deeply") from None
         if not _PLAIN.issuperset(map(type, self.leaves)):
@@ -89,7 +89,8 @@ class Tree:
         """
         if type(self._top) is dict:
             return dict(zip(self._top, results))  # noqa: B905 they are as many as the leaves
-        exchange = Exchange(self.leaves, results, node) if self.nodes else None
+        with_care = not all(level.container.is_simple for level in self.nodes)
+        exchange = Exchange(self.leaves, results, node) if with_care else None
         try:
             return _put(self._top, iter(results), exchange)
         except _Failure as failure:
@@ -125,8 +126,11 @@ class _Failure(Exception):
         self.level = level
 
 
-def _take(value: Any, leaves: list[Any], nodes: Any) -> Part:
-    """Append the leaves, and the levels of nodes; return the structure."""
+def _take(value: Any, leaves: list[Any], nodes: Any, fields: dict[type, Any]) -> Part:
+    """Append the leaves, and the levels of nodes; return the structure.
+
+    `fields` has the `simple_fields` of each class so far.
+    """
     # Another thread may change a container at any time: it is copied before it is read.
     kind: Any = type(value)
     if kind is dict:
@@ -137,7 +141,12 @@ def _take(value: Any, leaves: list[Any], nodes: Any) -> Part:
     elif kind is tuple:
         container = children = value
     else:
-        container = None if kind is np.ndarray or value is None else node(value)
+        container = None
+        if kind is not np.ndarray and value is not None:
+            if kind not in fields:
+                fields[kind] = simple_fields(value)
+            known = fields[kind]
+            container = node(value) if known is None else node_of_fields(value, *known)
         if container is None:
             leaves.append(value)
             return None
@@ -154,7 +163,7 @@ def _take(value: Any, leaves: list[Any], nodes: Any) -> Part:
             leaves.append(child)
             level.parts.append(None)
         else:
-            level.parts.append(_take(child, leaves, nodes))
+            level.parts.append(_take(child, leaves, nodes, fields))
     return level
 
 
