@@ -153,7 +153,7 @@ class Plan:
 
     def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, float]]:
         """Return `clip` with these options: the machine code itself where that does it all."""
-        if self._fused is None or self._loads or self._stores or not is_fused(options, 1.0):
+        if self._fused is None or self._loads or self._stores or not is_fused(options):
             return partial(self.clip, options=options)
         return partial(self._fused, options.eps, options.loss_scale)
 
@@ -167,9 +167,9 @@ class Plan:
     ) -> tuple[Any, float]:
         """Clip the arrays as they are now; return (norm, factor)."""
         self._load()
-        fused = self._fused if use_norm is None and is_fused(options, clip_norm) else None
-        if fused is not None:
-            norm, factor = fused(options.eps, options.loss_scale, clip_norm)  # type: ignore[arg-type]
+        fused = self._fused if use_norm is None and is_fused(options) else None
+        if fused is not None and not callable(clip_norm):
+            norm, factor = fused(options.eps, options.loss_scale, clip_norm)
         else:
             norm, factor = self._clip_in_parts(clip_norm, use_norm, options)
         for target, buffer, in_place in self._stores:
@@ -278,7 +278,8 @@ class Plan:
         prescale = self._last_prescale if self._kept is None else float(self._kept[-1])
         kernels.norms_of_rows()(sums, errors, prescale, norms)
         values: list[float] = norms.tolist()
-        lost = (self._rows[:, TYPECODE] == FLOAT64) & ((sums < SMALLEST_SUM) | (sums == math.inf))
+        narrow = (self._rows[:, TYPECODE] != FLOAT64) & (prescale == 1.0)
+        lost = ~narrow & ((sums < SMALLEST_SUM) | (sums == math.inf))
         for i in np.flatnonzero(lost).tolist():
             array = self._sources[i]
             value = float(Plan([array], [array], NO_TARGETS).clip(math.inf)[0])
@@ -303,9 +304,9 @@ class Plan:
         return [typecode for typecode in REALS if self._typecodes >> typecode & 1]
 
 
-def is_fused(options: Options, clip_norm: Threshold) -> bool:
+def is_fused(options: Options) -> bool:
     """Tell whether a kernel that does it all takes these options."""
-    return options.order == 2.0 and options.nonfinite == "nan" and not callable(clip_norm)
+    return options.order == 2.0 and options.nonfinite == "nan"
 
 
 def _times(norm: float, scale: float) -> tuple[float, float, float]:
