@@ -24,7 +24,7 @@ def test_without_numba_cuda_the_error_says_what_to_install():
     code = "import sys; sys.modules['numba_cuda'] = None" + NOBODYS_ARRAY
     output = run_python("-W", "error", "-c", code).stdout
     assert output.startswith(
-        "ImportError clipping CUDA arrays needs numba-cuda: pip install 'numclip[cuda13]'"
+        'ImportError clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]"'
     )
 
 
