@@ -1,5 +1,6 @@
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,6 @@ settings.register_profile("long", max_examples=10_000, deadline=None)
 settings.register_profile("device", max_examples=5, deadline=None, derandomize=True)
 settings.load_profile("device" if DEVICE else os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-FIGURES = pytest.StashKey[dict]()
-
 
 def pytest_configure(config):
     if DEVICE:
@@ -31,21 +30,27 @@ def pytest_configure(config):
 
 
 @pytest.fixture
-def figures(request):
-    """Take a count of what a test has done; the sums of all tests close the output."""
-    sums = request.config.stash.setdefault(FIGURES, {})
+def figures(record_property):
+    """Take a count of what a test has done; the sums of all tests are shown before the last line."""
 
     def add(subject, count, what):
-        sums[subject, what] = sums.get((subject, what), 0) + count
+        record_property(
+            "figure", (subject, what, count)
+        )  # a property reaches the process that sums, from any worker
 
     return add
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    sums = config.stash.get(FIGURES, {})
+def pytest_terminal_summary(terminalreporter):
+    sums = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figure":
+                subject, what, count = value
+                sums[subject, what] += count
     if sums:
         terminalreporter.section("figures")
-    for (subject, what), count in sorted(sums.items(), key=lambda item: item[0][0]):
+    for (subject, what), count in sorted(sums.items()):
         terminalreporter.line(f"{subject:20} {count:>13,} {what}")
 
 

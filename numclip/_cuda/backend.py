@@ -2,14 +2,6 @@
 
 from typing import Any
 
-try:
-    import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
-except ImportError:
-    raise ImportError(
-        'clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]",'
-        ' or "numba-cuda[cu12]" for a driver of CUDA 12'
-    ) from None
-
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
 from numclip._arrays.output import NONE

@@ -13,7 +13,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-INSTALL = 'pip install "numba-cuda[cu13]", or "numba-cuda[cu12]" for a driver of CUDA 12'
+INSTALL = 'pip install "numba-cuda[cu13]>=0.30" "numpy<2.5", or cu12 for a driver of CUDA 12'
 
 
 @cache
@@ -135,6 +135,9 @@ def launch(kernel: Any, blocks: int, threads: int, stream: int, *arguments: Any)
     try:
         _configured(kernel, blocks, threads, stream)(*arguments)
     except Exception as error:
-        if type(error).__name__ in ("NvvmSupportError", "DynamicLibNotFoundError"):
+        without_compilers = type(error).__name__ in ("NvvmSupportError", "DynamicLibNotFoundError")
+        # numba-cuda 0.30 asks for np.row_stack, which NumPy 2.5 no longer has.
+        too_new_numpy = isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error)
+        if without_compilers or too_new_numpy:
             raise ImportError(f"Numba cannot compile for CUDA here: {INSTALL}") from error
         raise

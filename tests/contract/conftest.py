@@ -4,6 +4,7 @@ Whatever lies in this folder belongs to the contract. A test calls the public fu
 their plain names; where there is a device, the arrays go there and back, and share their memory.
 """
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -41,5 +42,17 @@ def pytest_collection_modifyitems(config, items):
         if seen[item.function] % every:
             left_out.append(item)
         seen[item.function] += 1
+    left_out += _other_cases([item for item in items if item not in left_out])
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
+
+
+def _other_cases(items):
+    """What DEVICE_CASES leaves out: "first" takes the first case of each test that is not slow."""
+    first, seen = [], set()
+    for item in items:
+        if item.function not in seen and item.get_closest_marker("slow") is None:
+            first.append(item)
+            seen.add(item.function)
+    choice = os.environ.get("DEVICE_CASES")
+    return {"first": [item for item in items if item not in first], "others": first, None: []}[choice]

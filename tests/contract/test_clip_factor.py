@@ -24,6 +24,7 @@ from numclip import clip_by_global_norm, clip_factor, global_norm
 INF, NAN = float("inf"), float("nan")
 
 
+@pytest.mark.slow
 @given(st.data(), ragged_lists())
 def test_it_is_the_factor_of_the_formula(data, t_list):
     norm = global_norm(t_list)

@@ -22,6 +22,7 @@ def random_wide_list(rng, dtype):
     return t_list
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DOUBLES)
 def test_norms_of_64_bits_are_correctly_rounded(rng, dtype):
     for _ in range(100):
@@ -29,6 +30,7 @@ def test_norms_of_64_bits_are_correctly_rounded(rng, dtype):
         assert_same_norm(global_norm(t_list), np.float64(rounded(exact_norm(t_list), np.float64)))
 
 
+@pytest.mark.slow
 def test_sixteen_million_elements(rng):
     """A sum in float32 stops growing at 2**24 equal terms, and is off long before."""
     size, tenth = 16_000_000, np.float32(0.1)
@@ -37,6 +39,7 @@ def test_sixteen_million_elements(rng):
     assert_same_norm(norm, np.float32(rounded(exact, np.float32)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DOUBLES)
 def test_float64_results_are_within_15_ulp_of_the_formula(rng, dtype):
     """Half an ulp for the product, and up to one for the rounding of the factor."""
@@ -48,6 +51,7 @@ def test_float64_results_are_within_15_ulp_of_the_formula(rng, dtype):
             assert largest_error(result, exact, result.dtype) <= (1.5 if is_wide(result) else 0.51)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip_norm", [1.0, 3e-5, 517.3])
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
 def test_halves_are_the_exact_product_rounded_once(half, clip_norm):

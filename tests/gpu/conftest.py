@@ -1,4 +1,5 @@
 import importlib.util
+import warnings
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,9 @@ def pytest_collection_modifyitems(items):
 def has_gpu():
     if importlib.util.find_spec("numba_cuda") is None:
         return False
-    from numba import cuda
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its import
+        from numba import cuda
 
     return cuda.is_available()
 

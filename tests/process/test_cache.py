@@ -55,6 +55,7 @@ def test_the_second_time_nothing_is_compiled(cache):
     assert len(compiled(cache)) == 1
 
 
+@pytest.mark.slow
 def test_the_second_process_compiles_nothing(tmp_path):
     clip(ONE_KIND, NUMBA_CACHE_DIR=str(tmp_path))
     clip(FROM_CACHE + ONE_KIND, NUMBA_CACHE_DIR=str(tmp_path))
@@ -88,6 +89,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_file_is_a_miss(cache, how):
     [file] = compiled(cache)
@@ -113,6 +115,7 @@ def test_a_directory_that_goes_while_it_is_used(cache, how):
 RESULT = f"from numclip._cpu import kernels; print(kernels.decide()(*{ARGUMENTS})[1])"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", ["a directory", "a zip"])
 def test_an_edited_helper_in_another_file(tmp_path, inside):
     # scale_factor stands in one file, the cached function in another: Numba watches only that one.
@@ -147,6 +150,7 @@ def test_an_edited_helper_in_another_file(tmp_path, inside):
     assert len(compiled(tmp_path)) == 1  # that of the version before has gone
 
 
+@pytest.mark.slow
 def test_two_processors_share_a_directory(tmp_path):
     for processor in ("generic", "haswell") * 2:
         clip(NUMBA_CACHE_DIR=str(tmp_path), NUMBA_CPU_NAME=processor)
@@ -177,6 +181,7 @@ def at_once(directory, function, codes):
     assert all(re.fullmatch(rf"numclip\.{function}\.[\w-]+\.\w{{16}}-\w{{32}}\.nbc", name) for name in names)
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once(tmp_path):
     at_once(tmp_path, "decide", [DECIDE])
 
@@ -188,6 +193,7 @@ def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat, figures
     figures("cache", 1, "times that four processes compiled two signatures at once")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
 def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
     script = tmp_path / "plain.py"
@@ -199,6 +205,7 @@ def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
     assert "EOFError" in run_python(script, check=False, **settings).stderr
 
 
+@pytest.mark.slow
 def test_plain_numba_does_not_notice_an_edited_helper(tmp_path):
     (tmp_path / "helper.py").write_text("import numba\n@numba.njit\ndef value():\n    return 1\n")
     main = "import numba\nfrom helper import value\n@numba.njit(cache=True)\ndef run():\n    return value()\n"

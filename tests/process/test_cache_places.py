@@ -21,6 +21,7 @@ IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if IS_ROOT else []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the permissions of Unix")
 @pytest.mark.skipif(UNPRIVILEGED and not shutil.which("setpriv"), reason="root needs setpriv")
 def test_a_read_only_installation_without_a_home(tmp_path):
@@ -46,6 +47,7 @@ def test_a_read_only_installation_without_a_home(tmp_path):
     assert compiled(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_no_directory_can_be_written(tmp_path):
     # As above, where permissions do not help: every place is below a file.
     package = copy_of_package(tmp_path)
@@ -58,6 +60,7 @@ def test_no_directory_can_be_written(tmp_path):
     assert "none can be written" in shown
 
 
+@pytest.mark.slow
 def test_the_package_in_a_zip(tmp_path):
     path = zipped(tmp_path)
     cache = tmp_path / "cache"

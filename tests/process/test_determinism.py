@@ -26,6 +26,7 @@ def serial():
     return digests()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "blocks"), [("tbb", 2), ("omp", 2), ("workqueue", 2), ("workqueue", 7)])
 def test_threads_give_the_bits_of_one(serial, layer, blocks):
     settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(blocks)}
@@ -33,6 +34,7 @@ def test_threads_give_the_bits_of_one(serial, layer, blocks):
 
 
 # Each compiles everything once more.
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", ["generic", pytest.param("haswell", marks=pytest.mark.long)])
 def test_other_processors_give_the_bits_of_this_one(serial, processor):
     assert digests(NUMBA_CPU_NAME=processor)[0] == serial
@@ -57,6 +59,7 @@ def assert_summed_in_order(arrays):
     assert factor == oracle.factor(root, unit, norm, 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4096 * 33 + 5, 4096 * 4096 + 4097])
 def test_an_array_of_many_chunks_is_summed_in_the_order_that_is_defined(size):
     values = np.random.default_rng(6).standard_normal(size, dtype=np.float32)

@@ -74,6 +74,7 @@ def test_char_rnn_batches_read_on_and_start_again():
     np.testing.assert_array_equal(batches[2][0], batches[0][0])
 
 
+@pytest.mark.slow
 def test_char_rnn_learns_when_clipped(rng):
     indices, vocabulary = char_rnn.encode("Clip the gradients, not the wings.\n" * 200)
     model = char_rnn.CharRNN(len(vocabulary), 32, rng)
@@ -91,6 +92,7 @@ def test_char_rnn_learns_when_clipped(rng):
     assert max(applied) <= 0.5 * (1 + 1e-6)
 
 
+@pytest.mark.slow
 def test_char_rnn_divergence_is_reported_without_warnings(tmp_path, text_file):
     picture = tmp_path / "picture.png"
     arguments = ("--text", text_file, "--no-clip", "--learning-rate", 1e38, "--steps", 50)
@@ -102,6 +104,7 @@ def test_char_rnn_divergence_is_reported_without_warnings(tmp_path, text_file):
     assert_picture(picture)
 
 
+@pytest.mark.slow
 def test_char_rnn_runs_on_the_standard_library(tmp_path):
     picture = tmp_path / "picture.png"
     done = run("char_rnn", "--steps", 8, "--output", picture)
@@ -114,6 +117,7 @@ def test_char_rnn_runs_on_the_standard_library(tmp_path):
     assert_picture(picture)
 
 
+@pytest.mark.slow
 def test_char_rnn_with_and_without_clipping(tmp_path, text_file):
     arguments = ("--text", text_file, "--steps", 20, "--clip-norm", 0.1)
     clipped = run("char_rnn", *arguments, "--output", tmp_path / "clipped.png")
@@ -127,12 +131,14 @@ def test_char_rnn_with_and_without_clipping(tmp_path, text_file):
     assert (tmp_path / "clipped.png").read_bytes() != (tmp_path / "unclipped.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_char_rnn_seed_repeats_the_run(tmp_path, text_file):
     arguments = ("--text", text_file, "--steps", 5, "--output", tmp_path / "picture.png", "--seed")
     first, again, other = (run("char_rnn", *arguments, seed).stdout for seed in (1, 1, 2))
     assert first == again != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -156,6 +162,7 @@ def test_char_rnn_refuses_what_is_no_text(tmp_path, content, message):
     assert not (tmp_path / "picture.png").exists()
 
 
+@pytest.mark.slow
 def test_char_rnn_refuses_a_directory(tmp_path):
     done = run("char_rnn", "--text", tmp_path)
     assert done.returncode == 2

@@ -38,6 +38,7 @@ def test_temporal_order_gradients(rng, monkeypatch):
     assert_gradients(gradients, model.parameters, lambda: model.loss_and_gradients(*batch)[0])
 
 
+@pytest.mark.slow
 def test_temporal_order_runs(tmp_path):
     picture = tmp_path / "picture.png"
     done = run("temporal_order", "--seeds", 2, "--lengths", 10, 20, "--steps", 50, "--output", picture)
@@ -57,6 +58,7 @@ def test_temporal_order_is_solved_with_clipping():
     assert solved.norms.max() > temporal_order.CLIP_NORM
 
 
+@pytest.mark.slow
 def test_temporal_order_divergence_is_a_failed_run(tmp_path):
     picture = tmp_path / "picture.png"
     arguments = ("--seeds", 1, "--lengths", 20, "--steps", 300, "--learning-rate", 1e38, "--output", picture)

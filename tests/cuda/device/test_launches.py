@@ -127,3 +127,14 @@ def test_strided_arrays_are_looked_at_anew(uploads, rng):
         norm = numclip.global_norm(on_devices(view))
         assert_same_norm(to_host(norm)[()], numclip.global_norm([view.copy()]))
     assert len(uploads) == 3
+
+
+def test_a_numpy_that_numba_cuda_does_not_know_is_named(monkeypatch):
+    def compile_kernel(*_):
+        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    from numclip._cuda import driver
+
+    monkeypatch.setattr(driver, "_configured", lambda *_: compile_kernel)
+    with pytest.raises(ImportError, match=r'cannot compile for CUDA here: pip install .* "numpy<2\.5"'):
+        driver.launch(None, 1, 1, 1)
