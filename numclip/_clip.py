@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from numclip._arrays.errors import trim
 from numclip._arrays.labels import LIST
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import backend_of
@@ -90,7 +91,11 @@ def clip_by_global_norm(
     array([[0.8]], dtype=float32)
     """
     output = NEW if out is None else out
-    results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, LIST, stream)
+    try:
+        results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, LIST, stream)
+    except Exception as error:
+        trim(error)
+        raise
     return results, norm
 
 
@@ -127,7 +132,11 @@ def global_norm(t_list: Any, *, stream: Any = None) -> Any:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    return backend_of(t_list).clip(t_list, NONE, math.inf, None, LIST, stream)[1]
+    try:
+        return backend_of(t_list).clip(t_list, NONE, math.inf, None, LIST, stream)[1]
+    except Exception as error:
+        trim(error)
+        raise
 
 
 def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[float, Any]:
@@ -171,7 +180,11 @@ def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[floa
     >>> params
     [array([-0.15,  0.  ], dtype=float32), array([-0.2], dtype=float32)]
     """
-    return backend_of(t_list).factor(t_list, clip_norm, use_norm)
+    try:
+        return backend_of(t_list).factor(t_list, clip_norm, use_norm)
+    except Exception as error:
+        trim(error)
+        raise
 
 
 class Clipper:
@@ -222,9 +235,13 @@ class Clipper:
     __slots__ = ("_backend", "_clip", "_limit", "_plan", "results")
 
     def __init__(self, t_list: Any, clip_norm: Any, out: Any = None) -> None:
-        self._backend = backend_of(t_list)
-        self._limit = self._backend.clip_norm(clip_norm)
-        self._plan = self._backend.plan(t_list, t_list if out is None else out)
+        try:
+            self._backend = backend_of(t_list)
+            self._limit = self._backend.clip_norm(clip_norm)
+            self._plan = self._backend.plan(t_list, t_list if out is None else out)
+        except Exception as error:
+            trim(error)
+            raise
         self._clip = self._plan.as_function()
         self.results: list[Any] = self._plan.results
 
@@ -247,8 +264,12 @@ class Clipper:
         numpy.float32 or numpy.float64
             The norm before clipping, as from `clip_by_global_norm`.
         """
-        limit = self._limit if clip_norm is None else self._backend.clip_norm(clip_norm)
-        if use_norm is None:
-            return self._clip(limit)[0]
-        self._plan.clip(limit, self._backend.use_norm(use_norm))
+        try:
+            limit = self._limit if clip_norm is None else self._backend.clip_norm(clip_norm)
+            if use_norm is None:
+                return self._clip(limit)[0]
+            self._plan.clip(limit, self._backend.use_norm(use_norm))
+        except Exception as error:
+            trim(error)
+            raise
         return use_norm

@@ -53,6 +53,10 @@ class CUDA:
         """Refuse."""
         raise TypeError("t is a CUDA array: clip_by_norm along axes is for the CPU")
 
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
+        """Refuse."""
+        raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
+
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile nothing yet."""
 
