@@ -70,6 +70,8 @@ def trim(error: BaseException) -> None:
     An error that comes from anywhere else keeps them: they say what went wrong inside. For use in an `except`
     clause, which costs nothing where nothing is raised.
     """
+    if not isinstance(error, TypeError | ValueError):
+        return
     first = last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

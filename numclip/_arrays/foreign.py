@@ -104,6 +104,28 @@ def _calls_itself_bfloat16(entry: Any) -> bool:
         return False
 
 
+def lent(entries: list[Any]) -> list[Any] | None:
+    """Return the entries with the memory of PyTorch's tensors in their place; None where that cannot be had.
+
+    A fraction of a microsecond each. What cannot be had this way is left to `read` and `memory`, which tell.
+    """
+    torch: Any = sys.modules.get("torch")
+    tensor, bfloat16 = getattr(torch, "Tensor", None), getattr(torch, "bfloat16", None)
+    if tensor is None or bfloat16 is None or not any(type(entry) is tensor for entry in entries):
+        return None
+    try:
+        return [
+            entry
+            if type(entry) is not tensor
+            else _bfloat16_memory(entry)
+            if entry.dtype is bfloat16
+            else entry.numpy()
+            for entry in entries
+        ]
+    except Exception:  # it requires grad, is sparse, conjugated, on a device ...
+        return None
+
+
 def memory(target: Any, name: str) -> Array:
     """Return the memory of a target that is not a NumPy array.
 
