@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays import devices, foreign
 from numclip._arrays.errors import brief, brief_shape, class_of, dtype_name
-from numclip._core.dtypes import BY_NAME
+from numclip._core.dtypes import element_type
 from numclip._core.scalars import as_float
 
 Array = NDArray[Any]
@@ -29,7 +29,7 @@ def _remedy(value: Any) -> str:
     """Return how to pass what is no sequence."""
     if isinstance(value, Mapping):
         return ". Pass its values, list(grads.values()), or use numclip.tree"
-    if isinstance(value, numbers.Number | np.generic) or foreign.lends(value):
+    if isinstance(value, numbers.Number | np.generic) or foreign.lends(value) or devices.is_cuda(value):
         return "" if isinstance(value, bool) else ". Wrap it, [t], or use clip_by_norm"
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
         return ". Pass list(...) of it"
@@ -123,7 +123,7 @@ def source(entry: Any, name: str, *, values: bool = False) -> Array:
     else:
         devices.refuse_cuda(entry, name)
         array = foreign.read(entry, name)
-    known = array.dtype.name in BY_NAME
+    known = element_type(array.dtype) is not None
     if values:
         known = (known and array.dtype.kind != "c") or array.dtype.kind in "iu"
     if not known:

@@ -1,12 +1,16 @@
 import importlib.util
+import warnings
+from pathlib import Path
 
 import pytest
 from libraries import LIBRARIES
 
+FOLDER = Path(__file__).parent
+
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if "gpu" in item.path.parts:
+        if item.path.is_relative_to(FOLDER):
             item.add_marker(pytest.mark.gpu)
             item.add_marker(
                 pytest.mark.filterwarnings("default")
@@ -16,7 +20,9 @@ def pytest_collection_modifyitems(items):
 def has_gpu():
     if importlib.util.find_spec("numba_cuda") is None:
         return False
-    from numba import cuda
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its import
+        from numba import cuda
 
     return cuda.is_available()
 

@@ -74,7 +74,6 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.cpu
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("value", LONG)
 def test_a_message_is_short_whatever_the_argument(value, function):

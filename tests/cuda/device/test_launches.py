@@ -8,20 +8,22 @@ from on_device import on_device, to_host
 
 import numclip
 from numclip._core.dtypes import FLOAT32, FLOAT64
-from numclip._cuda import driver, pack, plan
+from numclip._cuda import pack
 from numclip._cuda.table import FIRST_CHUNK, FIRST_RUN, HEADER, LARGE, LARGE_COUNT
+from numclip._cuda.target import driver
+from numclip._cuda.workspace import Workspace
 
 
 @pytest.fixture
 def launches(monkeypatch):
     """The names of the kernels that are launched."""
-    names, launch = [], plan.launch
+    names, launch = [], driver.launch
 
     def record(kernel, *arguments):
         names.append(kernel.__name__)
         launch(kernel, *arguments)
 
-    monkeypatch.setattr(plan, "launch", record)
+    monkeypatch.setattr(driver, "launch", record)
     return names
 
 
@@ -88,18 +90,18 @@ def test_the_table_of_ten_thousand_arrays_and_of_very_long_ones():
     assert table.size == table.words.size + sum(runs) + sum(chunks)
     wide = pack.Table(tuple((16, 16, length, FLOAT64) for length in lengths))
     assert wide.size - wide.words.size == 2 * (sum(runs) + sum(chunks))
-    assert (wide.single, table.single) == (False, True)
+    assert (wide.compensated, table.compensated) == (True, False)
 
 
 @pytest.fixture
 def uploads(monkeypatch):
-    tables, upload = [], driver.Workspace._upload
+    tables, upload = [], Workspace._upload
 
     def record(self, words):
         tables.append(words.size)
         upload(self, words)
 
-    monkeypatch.setattr(driver.Workspace, "_upload", record)
+    monkeypatch.setattr(Workspace, "_upload", record)
     return tables
 
 
@@ -125,3 +127,14 @@ def test_strided_arrays_are_looked_at_anew(uploads, rng):
         norm = numclip.global_norm(on_devices(view))
         assert_same_norm(to_host(norm)[()], numclip.global_norm([view.copy()]))
     assert len(uploads) == 3
+
+
+def test_a_numpy_that_numba_cuda_does_not_know_is_named(monkeypatch):
+    def compile_kernel(*_):
+        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    from numclip._cuda import driver
+
+    monkeypatch.setattr(driver, "_configured", lambda *_: compile_kernel)
+    with pytest.raises(ImportError, match=r'cannot compile for CUDA here: pip install .* "numpy<2\.5"'):
+        driver.launch(None, 1, 1, 1)
