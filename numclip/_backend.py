@@ -80,6 +80,10 @@ class Backend(Protocol):
         """Clip the slices of an array along some axes, each by its own norm."""
         ...
 
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
+        """Clip the elements of an array to an interval."""
+        ...
+
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile what lists of these element types need."""
         ...

@@ -10,7 +10,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options, check_clip_norm
 from numclip._arrays.output import NONE
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64
-from numclip._cpu import abi, axes, kernels, threads
+from numclip._cpu import abi, axes, kernels, threads, values
 from numclip._cpu.plan import Plan, arguments, is_fused
 
 
@@ -97,6 +97,7 @@ class CPU:
     clip_norm = staticmethod(check_clip_norm)
     use_norm = staticmethod(checks.use_norm)
     clip_along = staticmethod(axes.clip_along)
+    clip_between = staticmethod(values.clip_between)
 
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile every kernel for these typecodes; for several threads only where some may be started."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from numclip._arrays import overlap
 from numclip._arrays.devices import refuse_mixed
 from numclip._arrays.entries import prepare
+from numclip._arrays.foreign import lent
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import count_nonfinite, guards
 from numclip._arrays.options import DEFAULT, Options, threshold
@@ -92,6 +93,8 @@ class Plan:
             if overlaps:
                 overlap.check(sources, targets, labels)
         if done < len(sources):
+            done = self._borrow(done, mode)
+        if done < len(sources):
             self._prepare(done, mode)
         self._compensated = bool(self._typecodes & 1 << FLOAT64)
         self._in_place = targets is sources and not self._stores
@@ -114,12 +117,24 @@ class Plan:
             overlap.check(self._sources, self._targets, self._labels)
         return done
 
+    def _borrow(self, done: int, mode: int) -> int:
+        """Put arrays in the place of tensors whose memory can be had at once, and pack on, as `_pack`."""
+        sources, targets = lent(self._sources), self._targets
+        if sources is None:
+            return done
+        if mode == NEW_TARGETS:
+            self.results = targets = results_like(sources)
+        elif mode == GIVEN_TARGETS:
+            targets = sources if targets is self._sources else lent(targets) or targets
+        self._sources, self._targets = sources, targets
+        return self._pack(done, mode)
+
     def _prepare(self, done: int, mode: int) -> None:
         """Replace the entries that are not plain by flat arrays that are, and pack those."""
         sources, targets = self._sources.copy(), self._targets.copy()
         # From here on code of the entries may run, and addresses have been taken already.
         self._guards = guards((*sources, *targets))
-        self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
+        self._sources, self._targets, self.results = sources.copy(), targets.copy(), self.results.copy()
         while done < len(sources):
             output: Any = {NO_TARGETS: NONE, NEW_TARGETS: NEW}.get(mode, targets[done])
             refuse_mixed(sources, done, self._labels)
@@ -128,7 +143,8 @@ class Plan:
             sources[done], targets[done] = plain.source, plain.target
             self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
             abi.register(plain.flat_source.dtype)
-            self.results[done] = plain.result
+            if mode == NEW_TARGETS:
+                self.results[done] = plain.result
             self._loads += plain.loads
             self._stores += plain.stores
             stopped, done = done, self._pack(done, mode)
