@@ -9,10 +9,13 @@ from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
 from numclip._core import process
+
+Array = NDArray[Any]
 
 
 class Plan(Protocol):
@@ -26,6 +29,17 @@ class Plan(Protocol):
 
     def as_function(self) -> Callable[[Any], tuple[Any, Any]]:
         """Return `clip` without a use_norm, by the shortest way there is."""
+        ...
+
+    def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
+        """Return on the host, for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+
+        An array has the same sum in every list.
+        """
+        ...
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Write the clipped values of what `sums` has read: elements times prefactor times factor."""
         ...
 
 

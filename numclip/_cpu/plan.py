@@ -15,7 +15,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import guards
 from numclip._arrays.output import NEW, NONE, resolve
 from numclip._arrays.pool import results_like
-from numclip._core.contract import COLUMNS
+from numclip._core.contract import COLUMNS, TYPECODE
 from numclip._core.dtypes import FLOAT64, REALS
 from numclip._core.scalars import as_float32
 from numclip._cpu import abi, kernels, pack_by_python, threads
@@ -146,16 +146,44 @@ class Plan:
 
     def clip(self, clip_norm: float, use_norm: float | None = None) -> tuple[Any, float]:
         """Clip the arrays as they are now; return (norm, factor)."""
-        for buffer, array in self._loads:
-            np.copyto(buffer, array)
+        self._load()
         if use_norm is None and self._fused is not None:
             norm, factor = self._fused(clip_norm)
         else:
             norm, factor = self._clip_in_parts(clip_norm, use_norm)
+        self._store(factor)
+        return norm, factor
+
+    def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
+        """Return for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+
+        An array has the same sum in every list: its own element type decides whether the sum is compensated.
+        Prescaled, all are.
+        """
+        self._load()
+        sums, errors = np.zeros((2, len(self._rows)))
+        blocks = threads.policy.blocks(self._total)
+        with threads.policy.noting_workers() if blocks > 1 else nullcontext():
+            for typecode in self._each_typecode():
+                compensated = typecode == FLOAT64 or prescale != 1.0
+                self._sum_rows(typecode, compensated, blocks, prescale, sums, errors)
+        return sums, errors, self._rows[:, TYPECODE] == FLOAT64
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Write the clipped values of what `sums` has read."""
+        blocks = threads.policy.blocks(self._total)
+        with threads.policy.noting_workers() if blocks > 1 else nullcontext():
+            self._scale(blocks, factor, prefactor)
+        self._store(factor * prefactor)
+
+    def _load(self) -> None:
+        for buffer, array in self._loads:
+            np.copyto(buffer, array)
+
+    def _store(self, factor: float) -> None:
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
-        return norm, factor
 
     def _clip_in_parts(self, clip_norm: float, use_norm: float | None) -> tuple[Any, float]:
         """Sum, decide and scale one after the other, each for all typecodes."""
@@ -164,14 +192,17 @@ class Plan:
             norm_hi, norm_lo, prescale = self._sum(blocks) if use_norm is None else (use_norm, 0.0, 1.0)
             compensated = self._compensated or use_norm is not None
             norm, *factors, product = kernels.decide()(norm_hi, norm_lo, prescale, clip_norm, compensated)
-            # Skip the parallel launch if nothing will be written: waking the pool can cost a scheduling
-            # delay.
-            if factors != [1.0, 1.0] or not self._in_place:
-                for typecode in self._each_typecode():
-                    kernels.scale(typecode, parallel=blocks > 1)(self._rows, typecode, blocks, *factors)
+            self._scale(blocks, *factors)
         if use_norm is not None:
             return use_norm, product
         return (np.float64 if self._compensated else as_float32)(norm), product
+
+    def _scale(self, blocks: int, factor: float, prefactor: float) -> None:
+        # Skip the parallel launch if nothing will be written: waking the pool can cost a scheduling delay.
+        if factor == prefactor == 1.0 and self._in_place:
+            return
+        for typecode in self._each_typecode():
+            kernels.scale(typecode, parallel=blocks > 1)(self._rows, typecode, blocks, factor, prefactor)
 
     def _sum(self, blocks: int) -> tuple[float, float, float]:
         """Return (norm_hi, norm_lo, prescale): the norm is (norm_hi + norm_lo) / prescale."""
@@ -184,10 +215,16 @@ class Plan:
         flag = True if self._compensated else None
         sums, errors = np.zeros((2, len(self._rows)))
         for typecode in self._each_typecode():
-            sum_squares = kernels.sum_squares(typecode, self._compensated, parallel=blocks > 1)
-            sum_squares(self._rows, typecode, blocks, prescale, flag, sums, errors)
+            self._sum_rows(typecode, self._compensated, blocks, prescale, sums, errors)
         norm: tuple[float, float, float] = kernels.norm_of_sums(self._compensated)(sums, errors, flag)
         return norm
+
+    def _sum_rows(
+        self, typecode: int, compensated: bool, blocks: int, prescale: float, sums: Array, errors: Array
+    ) -> None:
+        """Set the sums and errors of the rows of a typecode."""
+        sum_squares = kernels.sum_squares(typecode, compensated, parallel=blocks > 1)
+        sum_squares(self._rows, typecode, blocks, prescale, True if compensated else None, sums, errors)
 
     def _each_typecode(self) -> list[int]:
         return [typecode for typecode in REALS if self._typecodes >> typecode & 1]

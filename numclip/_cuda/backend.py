@@ -22,6 +22,13 @@ class Plan(plans.Plan):
         """Return `clip`."""
         return self.run
 
+    def sums(self, prescale: float = 1.0) -> Any:
+        """Refuse: no rank of MPI is left waiting, as this raises on all."""
+        raise TypeError("t_list has CUDA arrays: numclip.mpi takes arrays on the CPU")
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Do nothing: there were no sums."""
+
 
 class CUDA:
     """Lists of CUDA arrays."""
