@@ -37,8 +37,8 @@ the package, else in the user's cache directory; where none can be written, each
 which takes seconds. Files that are damaged, or belong to another version of the package, of Numba or another
 processor, are not loaded, and several processes may compile at once. `warmup` fills the cache ahead.
 
-**Floating-point environment.** Results do not change where another library has set flush-to-zero, another
-rounding mode or trapping exceptions, and what it has set is as it was after the call. No call warns, under
+**Floating-point environment.** Results do not change where another library has set flush-to-zero or another
+rounding mode, and what it has set is as it was after the call. No call warns, under
 ``numpy.errstate(all="raise")`` either.
 
 **Refused, clearly.** ``NUMBA_DISABLE_JIT=1`` and a free-threaded Python: the first call raises a
@@ -49,7 +49,7 @@ copy against exact results.
 """
 
 from numclip._arrays.slices import IndexedSlices
-from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm
+from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm, tensor_norms
 from numclip._diagnostics import show_config
 from numclip._settings import set_num_threads, set_recycling, warmup
 from numclip._single import clip_by_norm, clip_by_value
@@ -67,6 +67,7 @@ __all__ = [
     "set_num_threads",
     "set_recycling",
     "show_config",
+    "tensor_norms",
     "warmup",
 ]
 __version__ = "0.1.0"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.options import DEFAULT, Options
 from numclip._core import process
 
 Array = NDArray[Any]
@@ -23,12 +24,16 @@ class Plan(Protocol):
 
     results: list[Any]
 
-    def clip(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def clip(self, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT) -> tuple[Any, Any]:
         """Clip the arrays as they are now, to norms that the backend has checked; return (norm, factor)."""
         ...
 
-    def as_function(self) -> Callable[[Any], tuple[Any, Any]]:
-        """Return `clip` without a use_norm, by the shortest way there is."""
+    def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, Any]]:
+        """Return `clip` for a threshold, without a use_norm, by the shortest way there is."""
+        ...
+
+    def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
+        """Return the norm that each array had in the last call, which multiplied by `factor`."""
         ...
 
     def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
@@ -56,14 +61,21 @@ class Backend(Protocol):
         output: Any,
         clip_norm: Any,
         use_norm: Any = None,
+        options: Options = DEFAULT,
         labels: Labels = LIST,
         stream: Any = None,
     ) -> tuple[list[Any], Any, Any]:
         """Clip once; return (results, norm, factor), the factor None where only the device knows it."""
         ...
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def factor(
+        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+    ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
+        ...
+
+    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+        """Return the norm of each array, None for None."""
         ...
 
     def plan(self, t_list: Any, output: Any) -> Plan:

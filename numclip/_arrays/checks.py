@@ -26,7 +26,8 @@ def sequence(value: Any, name: str) -> list[Any]:
     raise TypeError(message)
 
 
-def _real(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """Return a real number, or a 0-d array of one, as a float."""
     if isinstance(value, np.ndarray | np.generic):
         if value.ndim == 0 and (value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"):
             return as_float(value)
@@ -41,7 +42,7 @@ def _real(value: Any, name: str) -> float:
 
 def clip_norm(value: Any) -> float:
     """Return a clip_norm as a float64."""
-    number = value if type(value) is float else _real(value, "clip_norm")
+    number = value if type(value) is float else real(value, "clip_norm")
     if number >= 0.0:
         return number
     if math.isnan(number):
@@ -51,7 +52,7 @@ def clip_norm(value: Any) -> float:
 
 def use_norm(value: Any) -> float:
     """Return a use_norm as a float64; it may be infinite or NaN."""
-    number = _real(value, "use_norm")
+    number = real(value, "use_norm")
     if number < 0.0:
         raise ValueError(f"use_norm should be non-negative. Received {number}")
     return number

@@ -27,9 +27,11 @@ def _always(entry: Any) -> bool:
 @cache
 def _test_of(kind: type) -> Callable[[Any], bool]:
     """Return what tells whether an array of a type lies on a CUDA device."""
+    if hasattr(kind, "__cuda_ndarray__"):  # Numba's, also those of its simulator
+        return _always
     if not hasattr(kind, "__cuda_array_interface__"):
         return _never
-    if kind.__module__.partition(".")[0] in ("cupy", "numba"):
+    if kind.__module__.partition(".")[0] == "cupy":
         return _always
     # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
     return attrgetter("is_cuda") if hasattr(kind, "is_cuda") else _has_interface

@@ -7,7 +7,7 @@ from numba import types
 
 from numclip._core import contract, fixed_point
 from numclip._core.fpenv import default_fpenv
-from numclip._core.jit import helper, kernel
+from numclip._core.jit import helper, kernel, named_helper
 
 _FLOAT = types.float64
 _SUMS = types.Array(_FLOAT, 1, "C")
@@ -18,7 +18,7 @@ add, carry, pair_of = map(helper, (fixed_point.add, fixed_point.carry, fixed_poi
 prescale_for = helper(contract.prescale_for)
 square_root = helper(contract.square_root)
 returned_norm = helper(contract.returned_norm)
-scale_factor = helper(contract.scale_factor)
+scale_factor = named_helper("scale_factor")(contract.scale_factor_by(helper(contract.quotient)))
 
 
 @default_fpenv
@@ -47,8 +47,8 @@ def _decide(
     carry(words)
     total, error = pair_of(words)
     norm_hi, norm_lo = square_root(total, error)
-    norm = returned_norm(norm_hi, norm_lo, prescale, compensated)
-    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, norm, clip_norm)
+    norm = returned_norm(norm_hi, norm_lo, prescale, 1.0, compensated)
+    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, norm, clip_norm, 0.0, 1.0)
     return norm, factor, prefactor, prescale_for(total)
 
 

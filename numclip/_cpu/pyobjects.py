@@ -87,6 +87,44 @@ def take_lock(emit: Any, state: Any) -> None:
         emit.context.get_python_api(emit.builder).restore_thread(state)
 
 
+# --- new objects, as results --------------------------------------------------------------------------------
+
+
+class NewObjectType(types.Type):
+    """The Numba type of a reference to a Python object that goes to the caller."""
+
+    def __init__(self) -> None:
+        super().__init__(name="numclip.NewObject")
+
+
+new_object = NewObjectType()
+
+
+@register_model(NewObjectType)
+class _NewObjectModel(models.OpaqueModel):
+    pass
+
+
+@box(NewObjectType)
+def _box_new_object(typ: Any, value: Any, c: Any) -> Any:
+    return value
+
+
+@emits(lambda: new_object())
+def none(emit: Any) -> Any:
+    """Return None."""
+    return emit.context.get_python_api(emit.builder).make_none()
+
+
+@emits(lambda address, size: new_object(types.intp, types.intp))
+def new_bytearray(emit: Any, address: Any, size: Any) -> Any:
+    """Return a copy of some bytes; an array of Numba's own would count a reference to its type for ever."""
+    function_type = ir.FunctionType(cgutils.voidptr_t, [cgutils.voidptr_t, _I64])
+    name = "PyByteArray_FromStringAndSize"
+    function = cgutils.get_or_insert_function(emit.builder.module, function_type, name)
+    return emit.builder.call(function, [emit.builder.inttoptr(address, cgutils.voidptr_t), size])
+
+
 # --- a NumPy scalar, as a result: 20 ns, where np.float32(x) takes 150 in Python ----------------------------
 
 

@@ -9,76 +9,76 @@ from numba import cuda
 from numclip._core import contract
 from numclip._core.dtypes import FLOAT32
 from numclip._cuda.grid import device, store_double
-from numclip._cuda.intrinsics import load, narrow, store, widen
-from numclip._cuda.table import FACTOR, STEP
+from numclip._cuda.table import FACTOR, PREFACTOR
+from numclip._cuda.target import intrinsics
 
-root_of = device(contract.square_root)
+square_root = device(contract.square_root)
 returned_norm = device(contract.returned_norm)
-scale_factor = device(contract.scale_factor)
-store_single, to_single = store(FLOAT32), narrow(FLOAT32)
+scale_factor = device(contract.scale_factor_by(device(contract.quotient)))
+store_float, to_float = intrinsics.store(FLOAT32), intrinsics.narrow(FLOAT32)
 
 
 @cache
-def read_number(kind: int | None) -> Any:
-    """Make what returns a number of the caller, or reads it, if it has a kind, at its address."""
-    if kind is None:
+def read_number(typecode: int | None) -> Any:
+    """Make what returns a number of the caller, or reads it, if it has a typecode, at its address."""
+    if typecode is None:
 
         @device
         def given(number):
             return number
 
         return given
-    one, wide = load(kind), widen(kind)
+    load_one, widened = intrinsics.load(typecode), intrinsics.widen(typecode)
 
     @device
     def read(address):
-        return wide(one(address))
+        return widened(load_one(address))
 
     return read
 
 
 @device
-def store_decision(workspace, root, rest, unit, returned, limit, address):
-    """Write the factor and the step, and their product to an address, if that is not 0."""
-    factor, step = scale_factor(root, rest, unit, returned, limit)
+def store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, address):
+    """Write the factor and the prefactor, and their product to an address, if that is not 0."""
+    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, returned, limit, 0.0, 1.0)
     # A clip_norm that was read on the device has passed no check.
     if not limit >= 0.0:
         factor = math.nan
     store_double(workspace + 8 * FACTOR, factor)
-    store_double(workspace + 8 * STEP, step)
+    store_double(workspace + 8 * PREFACTOR, prefactor)
     if address != 0:
-        store_double(address, factor * step)
+        store_double(address, factor * prefactor)
 
 
 @cache
-def decision(single: bool) -> Any:
+def decision(compensated: bool) -> Any:
     """Make what writes the norm to its address, and the decision."""
 
     @device
-    def decide_single(workspace, total, unit, limit, norm, factor):
-        root, rest = root_of(total, 0.0)
-        returned = returned_norm(root, rest, unit, False)
-        store_single(norm, to_single(returned))
-        store_decision(workspace, root, rest, unit, returned, limit, factor)
+    def decide_float(workspace, total, prescale, limit, norm, factor):
+        norm_hi, norm_lo = square_root(total, 0.0)
+        returned = returned_norm(norm_hi, norm_lo, prescale, 1.0, False)
+        store_float(norm, to_float(returned))
+        store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
 
     @device
-    def decide_wide(workspace, total, unit, limit, norm, factor):
-        root, rest = root_of(total[0], total[1])
-        returned = returned_norm(root, rest, unit, True)
+    def decide_double(workspace, total, prescale, limit, norm, factor):
+        norm_hi, norm_lo = square_root(total[0], total[1])
+        returned = returned_norm(norm_hi, norm_lo, prescale, 1.0, True)
         store_double(norm, returned)
-        store_decision(workspace, root, rest, unit, returned, limit, factor)
+        store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
 
-    return decide_single if single else decide_wide
+    return decide_double if compensated else decide_float
 
 
 @cache
-def use_given(limit_kind: int | None, kind: int | None) -> Any:
+def use_given(limit_typecode: int | None, typecode: int | None) -> Any:
     """Make the kernel that decides for a norm that is given; each number as for `read_number`."""
-    number, norm = read_number(limit_kind), read_number(kind)
+    number, norm = read_number(limit_typecode), read_number(typecode)
 
     @cuda.jit
     def use_given_norm(workspace, limit, given, factor):
-        root = norm(given)
-        store_decision(workspace, root, 0.0, 1.0, root, number(limit), factor)
+        norm_hi = norm(given)
+        store_decision(workspace, norm_hi, 0.0, 1.0, norm_hi, number(limit), factor)
 
     return use_given_norm

@@ -55,7 +55,7 @@ def name_of(dtype: np.dtype[Any]) -> str:
 
 
 @cache
-def known_kind(dtype: np.dtype[Any]) -> tuple[int, int] | None:
-    """Return (kind, real numbers per element), or None for a dtype that the kernels do not know."""
+def element_of(dtype: np.dtype[Any]) -> tuple[int, int] | None:
+    """Return (typecode, real numbers per element), or None for a dtype that the kernels do not know."""
     element = BY_NAME.get(name_of(dtype)) if dtype.isnative else None
     return None if element is None else (element.typecode, element.reals)

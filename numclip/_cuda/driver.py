@@ -1,6 +1,9 @@
-"""What a plan needs of Numba's CUDA API: devices, streams, memory that is uploaded, and launches."""
+"""What a plan asks of the CUDA driver: devices, streams, events, memory, copies and launches.
 
-import threading
+Devices are numbers, streams the handles of the CUDA API. `simulator.driver` has the same names for Numba's
+simulator.
+"""
+
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache, lru_cache
@@ -10,10 +13,7 @@ import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
-# Handles of the CUDA API.
-LEGACY_STREAM, PER_THREAD_STREAM = 1, 2
-
-INSTALL = "pip install 'numclip[cuda13]', or 'numclip[cuda12]' for a driver of CUDA 12"
+INSTALL = 'pip install "numba-cuda[cu13]", or "numba-cuda[cu12]" for a driver of CUDA 12'
 
 
 @cache
@@ -23,14 +23,17 @@ def require() -> None:
         raise RuntimeError(f"numclip finds no CUDA driver for Numba: {str(cuda.cuda_error()).strip()}")
 
 
-def current_device() -> int:
-    """Return the number of this thread's device."""
-    number: int = cuda.current_context().device.id
-    return number
+# --- devices ------------------------------------------------------------------------------------------------
 
 
 class UnknownAddress(Exception):
     """An address belongs to no CUDA device."""
+
+
+def current_device() -> int:
+    """Return the number of this thread's device."""
+    number: int = cuda.current_context().device.id
+    return number
 
 
 def device_of(address: int) -> int:
@@ -53,115 +56,81 @@ def on_device(number: int) -> AbstractContextManager[Any]:
     return context
 
 
-def handle_of(stream: Any) -> int:
-    """Return the handle of a stream of CuPy, torch, Numba or cuda.core, or of a plain handle."""
-    handle: Any = stream
-    if callable(protocol := getattr(stream, "__cuda_stream__", None)):
-        handle = protocol()[1]
-    else:
-        for name in ("cuda_stream", "ptr", "handle"):
-            handle = getattr(stream, name, handle)
-    try:
-        if not isinstance(handle, str):
-            return int(handle) or LEGACY_STREAM
-    except TypeError:
-        pass
-    raise TypeError(f"stream should be a CUDA stream or its handle. Received {type(stream)}")
+# --- streams and events -------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=64)
-def stream_of(device: int, handle: int) -> Any:
-    """Return Numba's object for the stream with this handle."""
+def _stream(handle: int) -> Any:
     return cuda.external_stream(handle)
 
 
-def is_capturing(handle: int) -> bool:
+def is_capturing(stream: int) -> bool:
     """Tell whether the work on a stream is not done but recorded, for a graph."""
     from cuda.bindings import driver
 
-    _, status = driver.cuStreamIsCapturing(handle)
+    _, status = driver.cuStreamIsCapturing(stream)
     return bool(status == driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
 
 
-def wait_for(handle: int, device: int, stream: Any) -> None:
-    """Let `stream` wait for what another one has been given so far; the host does not wait."""
-    event = cuda.event(timing=False)
-    event.record(stream_of(device, handle))
-    event.wait(stream)
+class Event:
+    """A point in the work on a stream."""
+
+    def __init__(self) -> None:
+        self._event = cuda.event(timing=False)
+
+    def record(self, stream: int) -> None:
+        """Make this the point behind all that a stream has been given so far."""
+        self._event.record(_stream(stream))
+
+    def has_passed(self) -> bool:
+        """Tell whether the work up to this point is done."""
+        return bool(self._event.query())
+
+    def hold(self, stream: int) -> None:
+        """Let a stream wait until this point has passed; the host does not wait."""
+        self._event.wait(_stream(stream))
 
 
-def address_of(array: Any) -> int:
-    """Return the address of one of Numba's arrays."""
-    address: int = array.__cuda_array_interface__["data"][0]
-    return address
+def synchronize(stream: int) -> None:
+    """Wait until the work on a stream is done."""
+    _stream(stream).synchronize()
 
 
-class Workspace:
-    """Memory on a device for the calls of one stream, and pinned memory of the host to fill it from."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        # Between these, nothing else may use the memory: a call is enqueued as a whole.
-        self.lock = threading.Lock()
-        self._table: Any = None
-        self._memory: Any = None
-        self._size = 0
-        self._heads: dict[int, Any] = {}
-        self._pinned: list[tuple[NDArray[np.int64], Any]] = []
-        self.address = 0
-
-    def fill(self, table: Any) -> None:
-        """Make this the memory of a table; nothing is uploaded if it is that of the table already."""
-        if table is self._table:
-            return
-        if table.size > self._size:
-            self._size = max(table.size, 2 * self._size)
-            self._memory = cuda.device_array(self._size, np.int64)
-            self._heads.clear()
-            self.address = address_of(self._memory)
-        self._table = None  # until it is there
-        self._upload(table.at(self.address))
-        self._table = table
-
-    def _upload(self, words: NDArray[np.int64]) -> None:
-        """Fill the first words; the host does not wait, neither for this nor for earlier uploads."""
-        pinned, event = self._free_pinned(words.size)
-        pinned[: words.size] = words
-        head = self._heads.get(words.size)
-        if head is None:
-            head = self._heads[words.size] = self._memory[: words.size]
-        head.copy_to_device(pinned[: words.size], stream=self.stream)
-        event.record(self.stream)
-
-    def _free_pinned(self, words: int) -> tuple[NDArray[np.int64], Any]:
-        for pinned, event in self._pinned:
-            if pinned.size >= words and event.query():
-                return pinned, event
-        self._pinned.append((cuda.pinned_array(max(words, 1024), np.int64), cuda.event(timing=False)))
-        return self._pinned[-1]
+# --- memory -------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def _workspace(device: int, handle: int, thread: int) -> Workspace:
-    return Workspace(stream_of(device, handle))
+def allocate(words: int) -> tuple[Any, int]:
+    """Return memory of so many 64-bit words on this thread's device, and its address."""
+    memory = cuda.device_array(words, np.int64)
+    return memory, memory.__cuda_array_interface__["data"][0]
 
 
-def shared_workspace(device: int, handle: int) -> Workspace:
-    """Return the workspace of a stream, for calls that leave nothing behind in it.
+def allocate_pinned(words: int) -> NDArray[np.int64]:
+    """Return memory of the host that a device can read."""
+    pinned: NDArray[np.int64] = cuda.pinned_array(words, np.int64)
+    return pinned
 
-    The stream keeps the calls in order, so they can use the same memory, and none has to be allocated.
-    """
-    return _workspace(device, handle, threading.get_ident() if handle == PER_THREAD_STREAM else 0)
+
+def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
+    """Copy pinned memory to a device; the host does not wait."""
+    from cuda.bindings import driver
+
+    (error,) = driver.cuMemcpyHtoDAsync(address, pinned.ctypes.data, pinned.nbytes, stream)
+    if error != driver.CUresult.CUDA_SUCCESS:
+        raise RuntimeError(f"cuMemcpyHtoDAsync: {error.name}")
+
+
+# --- kernels ------------------------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1024)
-def _configured(kernel: Any, blocks: int, threads: int, stream: Any) -> Any:
+def _configured(kernel: Any, blocks: int, threads: int, stream: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Numba warns of small grids: a short list has no more to do
-        return kernel[blocks, threads, stream]
+        return kernel[blocks, threads, _stream(stream)]
 
 
-def launch(kernel: Any, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
+def launch(kernel: Any, blocks: int, threads: int, stream: int, *arguments: Any) -> None:
     """Launch a kernel."""
     try:
         _configured(kernel, blocks, threads, stream)(*arguments)

@@ -6,22 +6,29 @@ One class for each library, found by the type of an array; nothing is imported t
 import math
 import sys
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import cuda
 from numpy.typing import NDArray
 
 from numclip._core.dtypes import BY_NAME, ITEM_SIZE
-from numclip._cuda.descriptions import description, known_kind, named_dtype
-from numclip._cuda.driver import LEGACY_STREAM, address_of, current_device, device_of
+from numclip._cuda.descriptions import description, element_of, named_dtype
+from numclip._cuda.streams import LEGACY
+from numclip._cuda.target import driver
 
 Array = NDArray[Any]
 
 
-# Of an array of a known dtype, in C order: its address, the number of real numbers, their kind, the device,
-# whether it may be written, and the stream that it names.
-Place = tuple[int, int, int, int, bool, int | None]
+class Place(NamedTuple):
+    """Where an array of a known dtype lies, in C order."""
+
+    address: int
+    length: int  # in real numbers
+    typecode: int
+    device: int
+    writable: bool
+    stream: int | None  # that the array names
 
 
 class Interface:
@@ -29,46 +36,48 @@ class Interface:
 
     immutable = False
 
+    def interface(self, array: Any) -> dict[str, Any]:
+        """Return the interface of an array."""
+        interface: dict[str, Any] = array.__cuda_array_interface__
+        return interface
+
     def locate(self, array: Any) -> Place | None:
         """Return where an array lies, or None if it takes a closer look."""
-        interface = array.__cuda_array_interface__
+        interface = self.interface(array)
         if interface.get("strides") is not None or interface.get("mask") is not None:
             return None
-        known = known_kind(self._dtype(array, interface))
+        known = element_of(self._dtype(array, interface))
         address, read_only = interface["data"]
         if known is None or (address or 0) % ITEM_SIZE[known[0]]:
             return None
         length, writable = math.prod(interface["shape"]) * known[1], not (read_only or self.immutable)
-        device = device_of(address) if address else current_device()
-        return address or 0, length, known[0], device, writable, interface.get("stream")
+        return Place(address or 0, length, known[0], _device_of(address), writable, interface.get("stream"))
 
-    def describe(self, array: Any, name: str) -> Array:
+    def describe(self, array: Any, label: str) -> Array:
         """Return the description of an array."""
-        interface = array.__cuda_array_interface__
+        interface = self.interface(array)
         if interface.get("mask") is not None:
-            raise TypeError(f"{name} is a masked array: clip its data, or fill it first")
+            raise TypeError(f"{label} is a masked array: clip its data, or fill it first")
         address, read_only = interface["data"]
         dtype, shape, strides = self._dtype(array, interface), interface["shape"], interface.get("strides")
         return description(address or 0, shape, strides, dtype, read_only or self.immutable)
 
-    def _dtype(self, array: Any, interface: Any) -> np.dtype[Any]:
+    def _dtype(self, array: Any, interface: dict[str, Any]) -> np.dtype[Any]:
         # The interface has no word for bfloat16.
         dtype = getattr(array, "dtype", None)
         return dtype if isinstance(dtype, np.dtype) else np.dtype(interface["typestr"])
 
     def device(self, array: Any) -> int:
         """Return the number of the device that an array lies on."""
-        data = array.__cuda_array_interface__["data"][0]
-        return device_of(data) if data else current_device()
+        return _device_of(self.interface(array)["data"][0])
 
     def current_stream(self, device: int) -> int:
         """Return the handle of the stream that the caller's work goes to."""
-        return LEGACY_STREAM
+        return LEGACY
 
     def pending(self, array: Any) -> int | None:
         """Return the handle of the stream that an array names, on which it is still being worked on."""
-        stream: int | None = array.__cuda_array_interface__.get("stream")
-        return stream
+        return self.interface(array).get("stream")
 
     def empty_like(self, array: Any) -> Any:
         """Return a new array of the same shape and dtype, dense, and in the same order where it is dense."""
@@ -79,9 +88,22 @@ class Interface:
         """Return a new 0-d array."""
         return cuda.device_array((), dtype)
 
-    def address(self, scalar: Any) -> int:
-        """Return the address of a 0-d array."""
-        return address_of(scalar)
+    def address(self, array: Any) -> int:
+        """Return the address of an array of Numba's, as new ones are."""
+        address: int = library(array).interface(array)["data"][0]
+        return address
+
+
+class Simulated(Interface):
+    """Arrays of Numba's simulator, which have no interface: their memory is the host's."""
+
+    def interface(self, array: Any) -> dict[str, Any]:
+        """Return the interface that an array of a device would have."""
+        return {
+            "data": (array.ctypes.data if array.size else 0, not array.flags.writeable),
+            "shape": tuple(array.shape),
+            "strides": None if array.flags.c_contiguous else array.strides,
+        }
 
 
 class CuPy(Interface):
@@ -89,13 +111,13 @@ class CuPy(Interface):
 
     def locate(self, array: Any) -> Place | None:
         """Return where an array lies, or None if it takes a closer look."""
-        known, memory = known_kind(array.dtype), array.data
+        known, memory = element_of(array.dtype), array.data
         address = memory.ptr
         if known is None or not array.flags.c_contiguous or address % ITEM_SIZE[known[0]]:
             return None
-        return address, array.size * known[1], known[0], memory.device_id, True, None
+        return Place(address, array.size * known[1], known[0], memory.device_id, True, None)
 
-    def describe(self, array: Any, name: str) -> Array:
+    def describe(self, array: Any, label: str) -> Array:
         """Return the description of an array."""
         return description(array.data.ptr, array.shape, array.strides, array.dtype)
 
@@ -111,7 +133,7 @@ class CuPy(Interface):
         """Return the handle of CuPy's current stream."""
         cupy = sys.modules["cupy"]
         with cupy.cuda.Device(device):
-            return cupy.cuda.get_current_stream().ptr or LEGACY_STREAM
+            return cupy.cuda.get_current_stream().ptr or LEGACY
 
     def empty_like(self, array: Any) -> Any:
         """Return a new array of the same shape, dtype and order."""
@@ -123,9 +145,9 @@ class CuPy(Interface):
         with cupy.cuda.Device(device):
             return cupy.empty((), dtype)
 
-    def address(self, scalar: Any) -> int:
-        """Return the address of a 0-d array."""
-        address: int = scalar.data.ptr
+    def address(self, array: Any) -> int:
+        """Return the address of an array."""
+        address: int = array.data.ptr
         return address
 
 
@@ -146,22 +168,23 @@ class Torch(Interface):
             return None
         if array.is_neg() or (known[1] == 2 and array.is_conj()):
             return None
-        return array.data_ptr(), array.numel() * known[1], known[0], array.get_device(), True, None
+        length = array.numel() * known[1]
+        return Place(array.data_ptr(), length, known[0], array.get_device(), True, None)
 
-    def describe(self, array: Any, name: str) -> Array:
+    def describe(self, array: Any, label: str) -> Array:
         """Return the description of a tensor."""
         torch = sys.modules["torch"]
         if array.layout is not torch.strided:
-            raise TypeError(f"{name} is a sparse tensor: clip its values, or make it dense first")
+            raise TypeError(f"{label} is a sparse tensor: clip its values, or make it dense first")
         if array.is_neg() or array.is_conj():
-            raise TypeError(f"{name} is a view that negates or conjugates: resolve it first")
+            raise TypeError(f"{label} is a view that negates or conjugates: resolve it first")
         name_of_dtype = str(array.dtype).removeprefix("torch.")
         item = array.element_size()
         strides = [stride * item for stride in array.stride()]
         try:
             dtype = named_dtype(name_of_dtype)
         except TypeError:  # float8 and others that NumPy has no name for
-            message = f"{name} has dtype {array.dtype}, expected a floating or complex dtype"
+            message = f"{label} has dtype {array.dtype}, expected a floating or complex dtype"
             raise TypeError(message) from None
         return description(array.data_ptr(), array.shape, strides, dtype)
 
@@ -175,7 +198,7 @@ class Torch(Interface):
 
     def current_stream(self, device: int) -> int:
         """Return the handle of torch's current stream."""
-        return sys.modules["torch"].cuda.current_stream(device).cuda_stream or LEGACY_STREAM
+        return sys.modules["torch"].cuda.current_stream(device).cuda_stream or LEGACY
 
     def empty_like(self, array: Any) -> Any:
         """Return a new tensor of the same shape, dtype and order, without a gradient."""
@@ -186,9 +209,9 @@ class Torch(Interface):
         torch = sys.modules["torch"]
         return torch.empty((), dtype=getattr(torch, np.dtype(dtype).name), device=f"cuda:{device}")
 
-    def address(self, scalar: Any) -> int:
-        """Return the address of a 0-d tensor."""
-        address: int = scalar.data_ptr()
+    def address(self, array: Any) -> int:
+        """Return the address of a tensor."""
+        address: int = array.data_ptr()
         return address
 
 
@@ -198,16 +221,25 @@ class Jax(Interface):
     immutable = True
 
 
+def _device_of(address: int | None) -> int:
+    number: int = driver.device_of(address) if address else driver.current_device()
+    return number
+
+
 def library(array: Any) -> Interface:
     """Return what reads an array."""
     return _library(array.__class__)
 
 
 @cache
-def _library(kind: type) -> Interface:
-    modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
+def _library(cls: type) -> Interface:
+    modules = {base.__module__.partition(".")[0] for base in cls.__mro__}
     if "torch" in modules:
         return Torch()
     if "cupy" in modules:
         return CuPy()
-    return Jax() if "jaxlib" in modules else Interface()
+    if "jaxlib" in modules:
+        return Jax()
+    # Numba's simulator says that its arrays are those of a device, and has nothing else to say of them.
+    simulated = hasattr(cls, "__cuda_ndarray__") and not hasattr(cls, "__cuda_array_interface__")
+    return Simulated() if simulated else Interface()

@@ -28,8 +28,7 @@ def short_chunks(monkeypatch):
         pytest.skip("kernels are compiled for chunks of 4096")
     from numclip._cuda.pack import table_of
 
-    for module in ("grid", "folds", "norm", "pack", "scaling", "sums"):
-        monkeypatch.setattr(f"numclip._cuda.{module}.CHUNK", 32)
+    monkeypatch.setattr("numclip._core.contract.CHUNK", 32)
     monkeypatch.setattr("oracle.CHUNK", 32)
     table_of.cache_clear()
     yield

@@ -12,7 +12,22 @@ from numba import cuda
 from on_device import DeviceArray, on_device, to_host
 
 import numclip
-from numclip._cuda import descriptions, driver, libraries, plan
+from numclip._cuda import descriptions, plan, streams
+from numclip._cuda.target import driver
+from numclip._cuda.workspace import Workspace
+
+
+@pytest.fixture
+def handles(monkeypatch):
+    """The streams that kernels are launched on."""
+    found, launch = [], driver.launch
+
+    def record(kernel, blocks, threads, stream, *arguments):
+        found.append(stream)
+        launch(kernel, blocks, threads, stream, *arguments)
+
+    monkeypatch.setattr(driver, "launch", record)
+    return found
 
 
 def lists():
@@ -171,11 +186,9 @@ class CuPy(types.ModuleType):
 
 @pytest.mark.parametrize("module", [Torch("torch"), CuPy("cupy")], ids=lambda module: module.__name__)
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.complex128], ids=str)
-def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, rng, module, dtype):
+def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, handles, rng, module, dtype):
     """By its own functions, and on its current stream."""
-    handles = []
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(plan, "stream_of", lambda device, handle: handles.append(handle))
     kind = module.Tensor if module.__name__ == "torch" else module.ndarray
     host = [
         random_array(rng, dtype, (3, 5)),
@@ -234,13 +247,11 @@ def test_what_there_is_on_the_cpu_alone_says_so(call):
 # --- streams ------------------------------------------------------------------------------------------------
 
 
-def test_the_stream_that_is_given_is_used(monkeypatch):
-    handles = []
-    monkeypatch.setattr(plan, "stream_of", lambda device, handle: handles.append(handle))
+def test_the_stream_that_is_given_is_used(handles):
     for stream in (5, types.SimpleNamespace(ptr=6), types.SimpleNamespace(cuda_stream=7)):
         numclip.global_norm(lists()[1], stream=stream)
     numclip.clip_by_global_norm(lists()[1], 1.0, stream=0)
-    assert handles == [5, 6, 7, driver.LEGACY_STREAM]
+    assert handles == [5, 6, 7, streams.LEGACY, streams.LEGACY]
     with pytest.raises(TypeError, match="stream should be a CUDA stream or its handle"):
         numclip.global_norm(lists()[1], stream="5")
     with pytest.raises(TypeError, match="stream is for CUDA arrays"):
@@ -249,7 +260,7 @@ def test_the_stream_that_is_given_is_used(monkeypatch):
 
 def test_arrays_of_other_streams_are_waited_for(monkeypatch):
     handles = []
-    monkeypatch.setattr(plan, "wait_for", lambda handle, device, stream: handles.append(handle))
+    monkeypatch.setattr(plan, "wait_for", lambda other, stream: handles.append(other))
     host = three_and_four()
     numclip.global_norm([DeviceArray(host[0], stream=9), DeviceArray(host[1], stream=5)], stream=5)
     assert handles == [9]
@@ -258,7 +269,7 @@ def test_arrays_of_other_streams_are_waited_for(monkeypatch):
 def test_only_a_clipper_is_for_graphs(monkeypatch):
     grads = lists()[1]
     clipper = numclip.Clipper(grads, 1.0)
-    monkeypatch.setattr(plan, "is_capturing", lambda handle: True)
+    monkeypatch.setattr(driver, "is_capturing", lambda handle: True)
     assert to_host(clipper())[()] == 5.0
     for call in (lambda: numclip.global_norm(grads), lambda: numclip.clip_by_global_norm(grads, 1.0)):
         with pytest.raises(RuntimeError, match=r"in a CUDA graph, call a numclip\.Clipper"):
@@ -270,10 +281,8 @@ def test_only_a_clipper_is_for_graphs(monkeypatch):
 
 def test_a_clipper_uploads_once(monkeypatch):
     uploads = []
-    upload = driver.Workspace._upload
-    monkeypatch.setattr(
-        driver.Workspace, "_upload", lambda self, words: (uploads.append(1), upload(self, words))
-    )
+    upload = Workspace._upload
+    monkeypatch.setattr(Workspace, "_upload", lambda self, words: (uploads.append(1), upload(self, words)))
     host, grads = lists()
     clipper = numclip.Clipper(grads, 1.0)
     assert clipper.results == grads
@@ -300,7 +309,7 @@ def test_arrays_of_both_kinds_in_one_list():
 
 def test_arrays_of_two_devices(monkeypatch):
     host, device = lists()
-    monkeypatch.setattr(libraries, "device_of", lambda address: int(address == host[1].ctypes.data))
+    monkeypatch.setattr(driver, "device_of", lambda address: int(address == host[1].ctypes.data))
     with pytest.raises(ValueError, match=r"t_list\[1\] is on CUDA device 1, t_list\[0\] is on 0"):
         numclip.global_norm(device)
 
@@ -313,7 +322,7 @@ def test_memory_of_no_device(monkeypatch):
             raise driver.UnknownAddress(f"the address {address:#x}")
         return 0
 
-    monkeypatch.setattr(libraries, "device_of", device_of)
+    monkeypatch.setattr(driver, "device_of", device_of)
     with pytest.raises(ValueError, match=r"^t_list\[1\] lies at the address 0x"):
         numclip.global_norm(device)
     with pytest.raises(ValueError, match=r"^t_list\[2\] lies at the address 0x"):

@@ -8,20 +8,22 @@ from on_device import on_device, to_host
 
 import numclip
 from numclip._core.dtypes import FLOAT32, FLOAT64
-from numclip._cuda import driver, pack, plan
+from numclip._cuda import pack
 from numclip._cuda.table import FIRST_CHUNK, FIRST_RUN, HEADER, LARGE, LARGE_COUNT
+from numclip._cuda.target import driver
+from numclip._cuda.workspace import Workspace
 
 
 @pytest.fixture
 def launches(monkeypatch):
     """The names of the kernels that are launched."""
-    names, launch = [], plan.launch
+    names, launch = [], driver.launch
 
     def record(kernel, *arguments):
         names.append(kernel.__name__)
         launch(kernel, *arguments)
 
-    monkeypatch.setattr(plan, "launch", record)
+    monkeypatch.setattr(driver, "launch", record)
     return names
 
 
@@ -88,18 +90,18 @@ def test_the_table_of_ten_thousand_arrays_and_of_very_long_ones():
     assert table.size == table.words.size + sum(runs) + sum(chunks)
     wide = pack.Table(tuple((16, 16, length, FLOAT64) for length in lengths))
     assert wide.size - wide.words.size == 2 * (sum(runs) + sum(chunks))
-    assert (wide.single, table.single) == (False, True)
+    assert (wide.compensated, table.compensated) == (True, False)
 
 
 @pytest.fixture
 def uploads(monkeypatch):
-    tables, upload = [], driver.Workspace._upload
+    tables, upload = [], Workspace._upload
 
     def record(self, words):
         tables.append(words.size)
         upload(self, words)
 
-    monkeypatch.setattr(driver.Workspace, "_upload", record)
+    monkeypatch.setattr(Workspace, "_upload", record)
     return tables
 
 

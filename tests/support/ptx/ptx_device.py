@@ -15,7 +15,8 @@ from numba.cuda import dispatcher
 from ptx_code import Code
 from ptx_grid import Memory, launch
 
-from numclip._cuda import driver
+from numclip._cuda import target
+from numclip._cuda.simulator import driver as simulated
 
 MEMORY = Memory()
 # How kernels are compiled and run; tests may change these.
@@ -27,19 +28,13 @@ OPTIONS = SimpleNamespace(
 )
 
 
+on_device.place = MEMORY.give
+
+
 class DeviceArray(on_device.DeviceArray):
     """An array in the memory of the device."""
 
     shape = property(lambda self: self.array.shape)
-
-    def __getitem__(self, index):
-        return DeviceArray(self.array[index])
-
-    def copy_to_device(self, source, stream=None):
-        self.array[...] = source
-
-
-on_device.place = MEMORY.give
 
 
 def device_array(shape, dtype, strides=None):
@@ -55,9 +50,9 @@ def device_array(shape, dtype, strides=None):
     return DeviceArray(np.ndarray(shape, dtype, memory[start : start + size], strides=strides))
 
 
-class Stream:
-    def synchronize(self):
-        pass
+def allocate(words):
+    memory = device_array(words, np.int64)
+    return memory, memory.array.ctypes.data
 
 
 @cache
@@ -68,7 +63,7 @@ def compiled(kernel, signature, capability, options):
     return Code(ptx, **dict(options))
 
 
-def start(kernel, blocks, threads, *arguments):
+def start(kernel, blocks, threads, stream, *arguments):
     """Run a kernel."""
     assert all(type(argument) in (int, float) for argument in arguments)
     signature = tuple(float64 if type(argument) is float else int64 for argument in arguments)
@@ -77,21 +72,10 @@ def start(kernel, blocks, threads, *arguments):
     OPTIONS.launched(kernel, blocks, accesses)
 
 
-driver.cuda = SimpleNamespace(
-    is_available=lambda: True,
-    device_array=device_array,
-    pinned_array=np.empty,
-    event=lambda timing=True: on_device.Event(),
-    external_stream=lambda handle: Stream(),
-)
-driver.device_of = lambda address: 0
-driver.current_device = lambda: 0
-driver.is_capturing = lambda handle: False
-driver._configured = lambda kernel, blocks, threads, stream: (
-    lambda *arguments: start(kernel, blocks, threads, *arguments)
-)
+# The driver of the simulator has the memory of the host too; its launches and allocations are replaced.
+target.driver = SimpleNamespace(**vars(simulated) | {"allocate": allocate, "launch": start})
 
 from numclip._cuda import libraries  # noqa: E402
 
-libraries.cuda = driver.cuda
+libraries.cuda = SimpleNamespace(device_array=device_array)
 cuda.to_device = DeviceArray
