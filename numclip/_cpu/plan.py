@@ -188,10 +188,36 @@ class Plan:
             norm, factor = fused(options.eps, options.loss_scale, clip_norm)
         else:
             norm, factor = self._clip_in_parts(clip_norm, use_norm, options)
+        self._store(factor)
+        return norm, factor
+
+    def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
+        """Return for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+
+        An array has the same sum in every list: its own element type decides whether the sum is compensated.
+        Prescaled, all are.
+        """
+        self._load()
+        sums, errors = np.zeros((2, len(self._rows)))
+        blocks = threads.policy.blocks(self._total)
+        with threads.policy.noting_workers() if blocks > 1 else nullcontext():
+            for typecode in self._each_typecode():
+                flag = True if typecode == FLOAT64 or prescale != 1.0 else None
+                sum_squares = kernels.sum_squares(typecode, flag is not None, parallel=blocks > 1)
+                sum_squares(self._rows, typecode, blocks, prescale, flag, sums, errors)
+        return sums, errors, self._rows[:, TYPECODE] == FLOAT64
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Write the clipped values of what `sums` has read."""
+        blocks = threads.policy.blocks(self._total)
+        with threads.policy.noting_workers() if blocks > 1 else nullcontext():
+            self._scale(blocks, factor, prefactor)
+        self._store(factor * prefactor)
+
+    def _store(self, factor: float) -> None:
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
-        return norm, factor
 
     def _load(self) -> None:
         for buffer, array in self._loads:
@@ -221,15 +247,17 @@ class Plan:
             )
             if not is_finite and options.nonfinite == "zero":
                 factor = prefactor = product = 0.0
-            # Skip the launch if nothing will be written: waking a pool can cost a scheduling delay.
-            if factor != 1.0 or prefactor != 1.0 or not self._in_place:
-                for typecode in self._each_typecode():
-                    kernels.scale(typecode, parallel=blocks > 1)(
-                        self._rows, typecode, blocks, factor, prefactor
-                    )
+            self._scale(blocks, factor, prefactor)
         if use_norm is not None:
             return use_norm, product
         return (np.float64 if self._compensated else as_float32)(norm), product
+
+    def _scale(self, blocks: int, factor: float, prefactor: float) -> None:
+        # Skip the launch if nothing will be written: waking a pool can cost a scheduling delay.
+        if factor == prefactor == 1.0 and self._in_place:
+            return
+        for typecode in self._each_typecode():
+            kernels.scale(typecode, parallel=blocks > 1)(self._rows, typecode, blocks, factor, prefactor)
 
     def _norm(self, blocks: int, order: float) -> tuple[float, float, float]:
         """Return (norm_hi, norm_lo, prescale): the norm of the elements is (norm_hi + norm_lo) / prescale."""
