@@ -69,16 +69,21 @@ class Backend(Protocol):
         ...
 
     def factor(
-        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
     ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
         ...
 
-    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+    def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
         """Return the norm of each array, None for None."""
         ...
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
         ...
 
