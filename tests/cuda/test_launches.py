@@ -20,7 +20,7 @@ def launches(monkeypatch):
     names, launch = [], driver.launch
 
     def record(kernel, *arguments):
-        names.append(kernel.__name__)
+        names.append(kernel.body.py_func.__name__)
         launch(kernel, *arguments)
 
     monkeypatch.setattr(driver, "launch", record)
