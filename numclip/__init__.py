@@ -49,7 +49,7 @@ copy against exact results.
 """
 
 from numclip._arrays.slices import IndexedSlices
-from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm
+from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm, tensor_norms
 from numclip._diagnostics import show_config
 from numclip._settings import set_num_threads, set_recycling, warmup
 from numclip._single import clip_by_norm, clip_by_value
@@ -67,6 +67,7 @@ __all__ = [
     "set_num_threads",
     "set_recycling",
     "show_config",
+    "tensor_norms",
     "warmup",
 ]
 __version__ = "0.1.0"

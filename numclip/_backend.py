@@ -12,6 +12,7 @@ import numpy as np
 
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.options import DEFAULT, Options
 from numclip._core import process
 
 
@@ -20,12 +21,16 @@ class Plan(Protocol):
 
     results: list[Any]
 
-    def clip(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def clip(self, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT) -> tuple[Any, Any]:
         """Clip the arrays as they are now, to norms that the backend has checked; return (norm, factor)."""
         ...
 
-    def as_function(self) -> Callable[[Any], tuple[Any, Any]]:
-        """Return `clip` without a use_norm, by the shortest way there is."""
+    def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, Any]]:
+        """Return `clip` for a threshold, without a use_norm, by the shortest way there is."""
+        ...
+
+    def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
+        """Return the norm that each array had in the last call, which multiplied by `factor`."""
         ...
 
 
@@ -42,14 +47,21 @@ class Backend(Protocol):
         output: Any,
         clip_norm: Any,
         use_norm: Any = None,
+        options: Options = DEFAULT,
         labels: Labels = LIST,
         stream: Any = None,
     ) -> tuple[list[Any], Any, Any]:
         """Clip once; return (results, norm, factor), the factor None where only the device knows it."""
         ...
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def factor(
+        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+    ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
+        ...
+
+    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+        """Return the norm of each array, None for None."""
         ...
 
     def plan(self, t_list: Any, output: Any) -> Plan:

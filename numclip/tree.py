@@ -70,13 +70,13 @@ def clip_tree_by_global_norm(
     _flatten(tree, "", leaves, paths)
     labels = Labels(lambda i: f"tree{paths[i]}", lambda i: f"out{paths[i]}")
     if out is None:
-        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, labels)
+        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, labels=labels)
         return _unflatten(tree, iter(results)), norm
     targets: list[Any] = leaves
     if out is not tree:
         targets = []
         _match(tree, out, "", targets)
-    _, norm, _ = backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, labels)
+    _, norm, _ = backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, labels=labels)
     return out, norm
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip._arrays import devices, foreign
+from numclip._core.dtypes import element_type
 from numclip._core.scalars import as_float
 
 Array = NDArray[Any]
@@ -26,7 +27,8 @@ def sequence(value: Any, name: str) -> list[Any]:
     raise TypeError(message)
 
 
-def _real(value: Any, name: str) -> float:
+def real(value: Any, name: str) -> float:
+    """Return a real number, or a 0-d array of one, as a float."""
     if isinstance(value, np.ndarray | np.generic):
         if value.ndim == 0 and (value.dtype.kind in "fiu" or value.dtype.name == "bfloat16"):
             return as_float(value)
@@ -41,7 +43,7 @@ def _real(value: Any, name: str) -> float:
 
 def clip_norm(value: Any) -> float:
     """Return a clip_norm as a float64."""
-    number = value if type(value) is float else _real(value, "clip_norm")
+    number = value if type(value) is float else real(value, "clip_norm")
     if number >= 0.0:
         return number
     if math.isnan(number):
@@ -51,7 +53,7 @@ def clip_norm(value: Any) -> float:
 
 def use_norm(value: Any) -> float:
     """Return a use_norm as a float64; it may be infinite or NaN."""
-    number = _real(value, "use_norm")
+    number = real(value, "use_norm")
     if number < 0.0:
         raise ValueError(f"use_norm should be non-negative. Received {number}")
     return number
@@ -85,7 +87,7 @@ def source(entry: Any, name: str) -> Array:
     else:
         devices.refuse_cuda(entry, name)
         array = foreign.read(entry, name)
-    if array.dtype.name not in ("float16", "float32", "float64", "complex64", "complex128", "bfloat16"):
+    if element_type(array.dtype) is None:
         raise TypeError(f"{name} has dtype {array.dtype}, expected a floating or complex dtype")
     return array
 

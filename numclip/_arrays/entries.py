@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip._arrays import checks, memory, overlap, sparse
+from numclip._arrays import checks, counterparts, memory, overlap, sparse
 from numclip._arrays.labels import ARRAY
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.pool import empty_like
@@ -31,19 +31,14 @@ def new_target(entry: Any, array: Array, label: str) -> tuple[Array, Any]:
         copied = entry.copy()
         return sparse.data(copied, label), copied
     target = empty_like(array)
-    if isinstance(entry, IndexedSlices):
-        return target, IndexedSlices(target, entry.indices, entry.dense_shape)
-    return target, target
+    return target, counterparts.like(entry, target)
 
 
 def pair(entry: Any, target: Any, label: str, target_label: str) -> tuple[Array, Array]:
     """Return the array of an entry and that of the target that the caller gave for it."""
-    if entry is None:
-        raise TypeError(f"{target_label} should be None, as {label} is None")
+    counterparts.check(target, entry, target_label, label)
     array = source(entry, label)
     if isinstance(entry, IndexedSlices):
-        if not isinstance(target, IndexedSlices):
-            raise TypeError(f"{target_label} should be an IndexedSlices, as {label} is")
         label, target_label, target = f"{label}.values", f"{target_label}.values", target.values
     elif sparse.is_sparse(entry):
         sparse.check_structure(target, entry, target_label, label)

@@ -57,6 +57,6 @@ def _bfloat16_memory(tensor: Any) -> Array:
     try:
         from ml_dtypes import bfloat16
     except ImportError:
-        raise RuntimeError('bfloat16 needs ml_dtypes: pip install "numclip[bfloat16]"') from None
+        raise RuntimeError('bfloat16 needs ml_dtypes: pip install "ml_dtypes>=0.5"') from None
     bits: Array = np.asarray(tensor.view(sys.modules["torch"].int16))
     return bits.view(bfloat16)

@@ -17,9 +17,11 @@ from numclip._core.contract import CHUNK, LANES
 from numclip._core.jit import choosing_helper, helper, named_helper
 from numclip._cpu.simd import (
     WIDTH,
+    absolute,
     add,
     add_square,
     first_lane,
+    larger_magnitude,
     maximum,
     minimum,
     multiply,
@@ -178,3 +180,51 @@ def fold(sums: Any, errors: Any, begin: int, end: int, compensated: Any) -> tupl
     if compensated is None:
         return _fold(sums, errors, begin, end)
     return _fold_pairs(sums, errors, begin, end)
+
+
+# --- other orders of the norm than 2, in the same order of the elements -------------------------------------
+
+
+@helper
+def _add_absolute(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
+    return add(lanes, absolute(value))
+
+
+@helper
+def _add_absolute_pair(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
+    return _add_pairs(lanes, (absolute(value), zeros()))
+
+
+@helper
+def _keep_larger(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
+    return larger_magnitude(lanes, absolute(value))
+
+
+@helper
+def _horizontal_maximum(lanes: Any) -> tuple[float, float]:
+    lanes = larger_magnitude(lanes, shift_lanes_down(lanes, 4))
+    lanes = larger_magnitude(lanes, shift_lanes_down(lanes, 2))
+    return first_lane(larger_magnitude(lanes, shift_lanes_down(lanes, 1))), 0.0
+
+
+_sum_of_absolutes = _sum32("_sum_of_absolutes", zeros, _add_absolute, add, _horizontal_sum)
+_sum_of_absolute_pairs = _sum32_of_pairs("_sum_of_absolute_pairs", _add_absolute_pair)
+_largest = _sum32("_largest", zeros, _keep_larger, larger_magnitude, _horizontal_maximum)
+
+
+@choosing_helper
+def sum_of_absolutes(
+    values: Any, start: int, stop: int, prescale: float, compensated: Any
+) -> tuple[float, float]:
+    """Return the sum of the absolute values of a chunk, and its error."""
+    if compensated is None:
+        return _sum_of_absolutes(values, values, start, stop, prescale)
+    return _sum_of_absolute_pairs(values, values, start, stop, prescale)
+
+
+@helper
+def largest_absolute(
+    values: Any, start: int, stop: int, prescale: float, compensated: Any
+) -> tuple[float, float]:
+    """Return the largest absolute value of a chunk, NaN if it has one; and 0."""
+    return _largest(values, values, start, stop, prescale)

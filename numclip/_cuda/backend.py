@@ -2,15 +2,8 @@
 
 from typing import Any
 
-try:
-    import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
-except ImportError:
-    raise ImportError(
-        'clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]",'
-        ' or "numba-cuda[cu12]" for a driver of CUDA 12'
-    ) from None
-
 from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.options import DEFAULT, Options
 from numclip._arrays.output import NONE
 from numclip._cuda import numbers
 from numclip._cuda.plan import Plan, load_kernels
@@ -26,20 +19,29 @@ class CUDA:
         output: Any,
         clip_norm: Any,
         use_norm: Any = None,
+        options: Options = DEFAULT,
         labels: Labels = LIST,
         stream: Any = None,
     ) -> tuple[list[Any], Any, None]:
         """Clip once; return (results, norm, None): only the device knows the factor."""
+        _refuse(options)
         limit, given = self._numbers(clip_norm, use_norm)
         plan = Plan(t_list, output, labels, stream)
         norm, factor = plan.clip(limit, given)
         return plan.results, norm if use_norm is None else use_norm, factor
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def factor(
+        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+    ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
+        _refuse(options)
         limit, given = self._numbers(clip_norm, use_norm)
         factor, norm = Plan(t_list, NONE).factor(limit, given)
         return factor, norm if use_norm is None else use_norm
+
+    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+        """Raise: the norms of single arrays are measured on the CPU alone."""
+        raise TypeError("tensor_norms is for arrays on the CPU")
 
     def plan(self, t_list: Any, output: Any) -> Plan:
         """Check and pack a list for many calls."""
@@ -68,6 +70,11 @@ class CUDA:
     def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
         driver.require()
         return numbers.clip_norm(clip_norm), None if use_norm is None else numbers.use_norm(use_norm)
+
+
+def _refuse(options: Options) -> None:
+    if options != DEFAULT:
+        raise TypeError("ord, eps, loss_scale and nonfinite are for arrays on the CPU")
 
 
 BACKEND = CUDA()

@@ -15,7 +15,7 @@ from numclip._cuda.target import intrinsics
 
 square_root = device(contract.square_root)
 returned_norm = device(contract.returned_norm)
-scale_factor = device(contract.scale_factor)
+scale_factor = device(contract.scale_factor_by(device(contract.quotient)))
 store_float, to_float = intrinsics.store(FLOAT32), intrinsics.narrow(FLOAT32)
 
 
@@ -41,7 +41,7 @@ def read_number(typecode: int | None) -> Any:
 @device
 def store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, address):
     """Write the factor and the prefactor, and their product to an address, if that is not 0."""
-    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, returned, limit)
+    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, returned, limit, 0.0, 1.0)
     # A clip_norm that was read on the device has passed no check.
     if not limit >= 0.0:
         factor = math.nan
@@ -58,14 +58,14 @@ def decision(compensated: bool) -> Any:
     @device
     def decide_float(workspace, total, prescale, limit, norm, factor):
         norm_hi, norm_lo = square_root(total, 0.0)
-        returned = returned_norm(norm_hi, norm_lo, prescale, False)
+        returned = returned_norm(norm_hi, norm_lo, prescale, 1.0, False)
         store_float(norm, to_float(returned))
         store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
 
     @device
     def decide_double(workspace, total, prescale, limit, norm, factor):
         norm_hi, norm_lo = square_root(total[0], total[1])
-        returned = returned_norm(norm_hi, norm_lo, prescale, True)
+        returned = returned_norm(norm_hi, norm_lo, prescale, 1.0, True)
         store_double(norm, returned)
         store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
 

@@ -15,7 +15,7 @@ from numba import cuda
 from numclip._core import cache
 from numclip._cuda.kernel import Kernel
 
-INSTALL = 'pip install "numba-cuda[cu13]", or "numba-cuda[cu12]" for a driver of CUDA 12'
+INSTALL = 'pip install "numba-cuda[cu13]>=0.30" "numpy<2.5", or cu12 for a driver of CUDA 12'
 # What machine code depends on beside the sources of the package.
 TOOLCHAIN = (
     *("numba", "numba-cuda", "cuda-bindings", "cuda-core", "nvidia-nvvm", "nvidia-nvjitlink"),
@@ -65,7 +65,14 @@ def _compile(kernel: Kernel, capability: tuple[int, int]) -> tuple[bytes, str]:
         options = LinkerOptions(arch=f"sm_{capability[0]}{capability[1]}")
         linked: Any = Linker(ObjectCode.from_ptx(ptx.encode()), options=options).link("cubin")
     except Exception as error:
-        if type(error).__name__ in ("NvvmSupportError", "DynamicLibNotFoundError", "NvvmError"):
+        without_compilers = type(error).__name__ in (
+            "NvvmSupportError",
+            "DynamicLibNotFoundError",
+            "NvvmError",
+        )
+        # numba-cuda 0.30 asks for np.row_stack, which NumPy 2.5 no longer has.
+        too_new_numpy = isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error)
+        if without_compilers or too_new_numpy:
             raise ImportError(f"numclip cannot compile for CUDA here: {INSTALL}") from error
         raise
     return bytes(linked.code), entry

@@ -8,6 +8,7 @@ import numpy as np
 
 from numclip._arrays import output as outputs
 from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.options import DEFAULT, Options
 from numclip._arrays.output import NONE, Output
 from numclip._cuda.copies import copy_elements
 from numclip._cuda.decision import use_given
@@ -65,13 +66,19 @@ class Plan:
             for gap, *_, is_store in self._table.copies:
                 driver.load(copy_elements(gap.item, is_store))
 
-    def clip(self, clip_norm: Number, use_norm: Number | None = None) -> tuple[Any, None]:
+    def clip(
+        self, clip_norm: Number, use_norm: Number | None = None, options: Options = DEFAULT
+    ) -> tuple[Any, None]:
         """Clip the arrays as they are now; return (norm, None): only the device knows the factor."""
         return self._run(clip_norm, use_norm, with_factor=False)[0], None
 
-    def as_function(self) -> Callable[[Number], tuple[Any, None]]:
+    def as_function(self, options: Options = DEFAULT) -> Callable[[Number], tuple[Any, None]]:
         """Return `clip`."""
         return self.clip
+
+    def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
+        """Raise: the norms of single arrays are measured on the CPU alone."""
+        raise TypeError("tensor_norms is for arrays on the CPU")
 
     def factor(self, clip_norm: Number, use_norm: Number | None = None) -> tuple[Any, Any]:
         """Return (factor, norm), the factor as a 0-d float64 array of the library of the first array."""

@@ -67,12 +67,14 @@ def test_in_place_and_into_another_array(rng, layout, dtype):
     assert_same_bits(t, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [None, 1])
 @pytest.mark.parametrize("clip_norm", [20.0, INF, np.float32(1e38), 1e300])
 def test_a_norm_within_the_limit_changes_nothing(axes, clip_norm):
     assert_same_bits(clip_by_norm(ROWS, clip_norm, axes), ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [None, 0, 1, (0, 1), ()], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_limit_of_zero_gives_zeros(dtype, axes):

@@ -1,16 +1,8 @@
+"""What CUDA arrays need and is not there: said by the first call with one, and asked for by no other."""
+
 import pytest
-from device_tests import run_device_tests
+from compilers import skip_without_numba_cuda
 from processes import run_python
-
-
-def test_the_tests_on_the_simulator(capsys):
-    """Numba is told of its simulator before it is imported."""
-    pytest.importorskip("numba_cuda")
-    pytest.importorskip("greenlet")
-    summary = run_device_tests(NUMBA_ENABLE_CUDASIM="1")
-    with capsys.disabled():
-        print(f" [on the CUDA simulator: {summary}]", end="")
-
 
 ON_THE_SIMULATOR = """
 import numpy as np
@@ -47,7 +39,7 @@ print("done")
 
 def test_arrays_of_the_simulator_without_help_of_the_tests():
     """What a user has: Numba's arrays and launches as they are, and no warning."""
-    pytest.importorskip("numba_cuda")
+    skip_without_numba_cuda()
     result = run_python("-W", "error", "-c", ON_THE_SIMULATOR, NUMBA_ENABLE_CUDASIM="1")
     assert result.stdout == "done\n"
 
@@ -73,18 +65,44 @@ def test_without_numba_cuda_the_error_says_what_to_install():
     code = "import sys; sys.modules['numba_cuda'] = None" + NOBODYS_ARRAY
     output = run_python("-W", "error", "-c", code).stdout
     assert output.startswith(
-        'ImportError clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]"'
+        'ImportError clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]>=0.30" "numpy<2.5"'
     )
 
 
+@pytest.mark.slow
 def test_without_a_driver_the_error_says_so():
-    pytest.importorskip("numba_cuda")
+    skip_without_numba_cuda()
     if run_python("-c", "from numba import cuda; print(cuda.is_available())").stdout.strip() == "True":
         pytest.skip("there is a driver")
     output = run_python("-W", "error", "-c", NOBODYS_ARRAY).stdout
-    assert output.startswith("RuntimeError numclip finds no CUDA driver for Numba: ")
+    assert output.startswith("RuntimeError numclip finds no CUDA driver: ")
 
 
+FILTERS = (
+    """
+import warnings
+import numpy  # has filters of its own
+before = list(warnings.filters)
+"""
+    + NOBODYS_ARRAY
+    + """
+[added] = [entry for entry in warnings.filters if entry not in before]
+assert [entry for entry in warnings.filters if entry != added] == before
+action, message, category, module, _ = added
+print(action, category.__name__, module.pattern, message.match("The 'generic' unit, another") is None)
+"""
+)
+
+
+@pytest.mark.slow
+def test_the_filters_of_the_caller_stay_as_they_are():
+    """But for one, which is for a warning of numba-cuda alone."""
+    skip_without_numba_cuda()
+    output = run_python("-W", "error", "-c", FILTERS).stdout
+    assert output.splitlines()[-1] == r"ignore DeprecationWarning numba\.cuda\. True"
+
+
+@pytest.mark.slow
 def test_only_a_cuda_array_loads_the_cuda_side():
     code = "import sys, numpy, numclip; numclip.global_norm([numpy.ones(3)]); print(*sys.modules)"
     loaded = set(run_python("-c", code).stdout.split())
