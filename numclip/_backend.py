@@ -9,11 +9,14 @@ from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
 from numclip._core import process
+
+Array = NDArray[Any]
 
 
 class Plan(Protocol):
@@ -31,6 +34,17 @@ class Plan(Protocol):
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
         """Return the norm that each array had in the last call, which multiplied by `factor`."""
+        ...
+
+    def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
+        """Return on the host, for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+
+        An array has the same sum in every list.
+        """
+        ...
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Write the clipped values of what `sums` has read: elements times prefactor times factor."""
         ...
 
 
@@ -78,6 +92,10 @@ class Backend(Protocol):
 
     def clip_along(self, t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
         """Clip the slices of an array along some axes, each by its own norm."""
+        ...
+
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
+        """Clip the elements of an array to an interval."""
         ...
 
     def compile_ahead(self, typecodes: set[int]) -> None:

@@ -5,8 +5,9 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
+from numclip._arrays.errors import class_of
 from numclip._arrays.labels import Labels
-from numclip._arrays.slices import IndexedSlices
+from numclip._arrays.slices import is_slices
 
 
 def _has_interface(entry: Any) -> bool:
@@ -51,12 +52,12 @@ def is_cuda(entry: Any) -> bool:
 def refuse_cuda(entry: Any, name: str) -> None:
     """Raise for a CUDA array."""
     if is_cuda(entry):
-        raise TypeError(f"{name} is a CUDA array ({type(entry)}), expected one on the CPU")
+        raise TypeError(f"{name} is a CUDA array ({class_of(entry)}), expected one on the CPU")
 
 
 def array_of(entry: Any) -> Any:
     """Return the array of an entry."""
-    return entry.values if isinstance(entry, IndexedSlices) else entry
+    return entry.values if is_slices(entry) else entry
 
 
 def first_array(t_list: Any) -> tuple[int, Any]:
@@ -73,6 +74,6 @@ def refuse_mixed(t_list: list[Any], index: int, labels: Labels) -> None:
     first, array = first_array(t_list)
     on_cuda = is_cuda(array)
     if t_list[index] is not None and is_cuda(array_of(t_list[index])) != on_cuda:
-        label = labels.entry(index) + ".values" * isinstance(t_list[index], IndexedSlices)
+        label = labels.entry(index) + ".values" * is_slices(t_list[index])
         what, other = ("not a CUDA array", "is") if on_cuda else ("a CUDA array", "is not")
         raise TypeError(f"{label} is {what}, but {labels.entry(first)} {other}")

@@ -60,6 +60,10 @@ class CUDA:
         """Raise: slices along axes are clipped on the CPU alone."""
         raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU with axes")
 
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
+        """Refuse."""
+        raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
+
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile for this thread's device the kernels of lists of one of these element types."""
         driver.require()

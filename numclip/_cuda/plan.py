@@ -76,6 +76,14 @@ class Plan:
         """Return `clip`."""
         return self.clip
 
+    def sums(self, prescale: float = 1.0) -> Any:
+        """Raise: the ranks of MPI share arrays on the CPU alone. No rank is left waiting, as all raise."""
+        raise TypeError("numclip.mpi is for arrays on the CPU")
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Raise, as `sums` does."""
+        raise TypeError("numclip.mpi is for arrays on the CPU")
+
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
         """Raise: the norms of single arrays are measured on the CPU alone."""
         raise TypeError("tensor_norms is for arrays on the CPU")

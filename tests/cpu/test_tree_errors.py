@@ -9,7 +9,7 @@ from numclip import clip_tree_by_global_norm
 
 LEAVES = {
     "int": (np.array([1], np.int32), TypeError, " has dtype int32, expected a floating or complex dtype"),
-    "str": ("abc", TypeError, " has dtype <U3, expected a floating or complex dtype"),
+    "str": ("abc", TypeError, " is a <class 'str'>, expected an array"),
     "masked": (np.ma.masked_array([1.0]), TypeError, " is a masked array"),
     "slices": (
         slices_of(np.array([1])),
@@ -107,5 +107,5 @@ def test_bad_norms_are_refused(arguments):
 
 @both_functions
 def test_the_functions_of_lists_name_it(function):
-    with pytest.raises(TypeError, match=r"numclip\.clip_tree_by_global_norm"):
+    with pytest.raises(TypeError, match=r"numclip\.tree"):
         function({"a": three()})
