@@ -13,8 +13,12 @@ from numclip._arrays.slices import is_slices
 def _has_interface(entry: Any) -> bool:
     try:
         return entry.__cuda_array_interface__ is not None
-    except (AttributeError, RuntimeError, TypeError):  # JAX has the attribute on arrays of the CPU too
+    except (AttributeError, RuntimeError, TypeError):
         return False
+
+
+def _is_on_gpu(entry: Any) -> bool:
+    return any(device.platform in ("gpu", "cuda") for device in entry.devices())
 
 
 def _never(entry: Any) -> bool:
@@ -34,6 +38,8 @@ def _test_of(kind: type) -> Callable[[Any], bool]:
         return _never
     if kind.__module__.partition(".")[0] == "cupy":
         return _always
+    if kind.__module__.partition(".")[0] == "jaxlib":
+        return _is_on_gpu  # its interface raises for bfloat16, for other orders of the axes and for shards
     # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
     return attrgetter("is_cuda") if hasattr(kind, "is_cuda") else _has_interface
 

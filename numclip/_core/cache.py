@@ -40,13 +40,40 @@ def package_stamp() -> str:
     return digest.hexdigest()[:16]
 
 
+def read(path: Path) -> bytes | None:
+    """Return what was saved in a file; None where there is none, or it is truncated or overwritten."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, payload = content[:32], content[32:]
+    return payload if sha256(payload).digest() == digest else None
+
+
+def write(path: Path, payload: bytes, name: str) -> None:
+    """Save machine code in a file, in place of that of other versions of the package.
+
+    The file appears as a whole, and starts with the digest of its content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(sha256(payload).digest() + payload)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for other in path.parent.glob(f"{name}*{path.suffix}"):
+        if not other.name.startswith(f"{name}{package_stamp()}-"):
+            with suppress(OSError):
+                other.unlink()
+
+
 class PackageCache(FunctionCache):
     """Numba's disk cache, keyed by the whole package and all options; a broken one is a miss, never an error.
 
     The key is in the name of the file. Numba numbers its files, and two processes that compile at once can
     give one number to two signatures: the machine code of one is then run for the other. Its key also leaves
-    the options out, so that the parallel twin of a function would be handed the serial one. Each file starts
-    with the digest of its content: what is truncated or overwritten is not loaded.
+    the options out, so that the parallel twin of a function would be handed the serial one.
     """
 
     def __init__(self, function: Callable[..., Any], **options: bool) -> None:
@@ -68,31 +95,16 @@ class PackageCache(FunctionCache):
         """Return the cached machine code, or None."""
         target_context.refresh()
         try:
-            content = self.file(signature, target_context.codegen()).read_bytes()
-            digest, payload = content[:32], content[32:]
-            if sha256(payload).digest() == digest:
-                return self._impl.rebuild(target_context, pickle.loads(payload))
-        except Exception:  # there is none, or it cannot be read, or not be used
+            payload = read(self.file(signature, target_context.codegen()))
+            return None if payload is None else self._impl.rebuild(target_context, pickle.loads(payload))
+        except Exception:  # it cannot be used
             return None
-        return None
 
     def save_overload(self, signature: Any, data: Any) -> None:
         """Save the machine code if that is possible, in place of that of other versions of the package."""
         try:
             if not self._impl.check_cachable(data):
                 return
-            path = self.file(signature, data.codegen)
-            payload = dumps(self._impl.reduce(data))
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(f".{uuid4().hex}.tmp")
-            try:
-                temporary.write_bytes(sha256(payload).digest() + payload)
-                temporary.replace(path)
-            finally:
-                temporary.unlink(missing_ok=True)
-            for other in path.parent.glob(f"{self._name}*.nbc"):
-                if not other.name.startswith(f"{self._name}{self._stamp}-"):
-                    with suppress(OSError):
-                        other.unlink()
+            write(self.file(signature, data.codegen), dumps(self._impl.reduce(data)), self._name)
         except Exception:  # a full disk or a directory that has gone: compiled code works all the same
             return
