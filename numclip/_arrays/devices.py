@@ -1,12 +1,22 @@
 """Which backend an array belongs to, from its type, without importing anything."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any
 
 from numclip._arrays.labels import Labels
 from numclip._arrays.slices import IndexedSlices
+
+
+def is_cuda(entry: Any) -> bool:
+    """Tell whether an entry lies in the memory of a CUDA device."""
+    # Not kept for each class: a program that makes classes would keep them all alive.
+    kind = entry.__class__
+    if not hasattr(kind, "__cuda_array_interface__"):
+        return False
+    if kind.__module__.partition(".")[0] in ("cupy", "numba"):
+        return True
+    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
+    return bool(entry.is_cuda) if hasattr(kind, "is_cuda") else _has_interface(entry)
 
 
 def _has_interface(entry: Any) -> bool:
@@ -14,30 +24,6 @@ def _has_interface(entry: Any) -> bool:
         return entry.__cuda_array_interface__ is not None
     except (AttributeError, RuntimeError, TypeError):  # JAX has the attribute on arrays of the CPU too
         return False
-
-
-def _never(entry: Any) -> bool:
-    return False
-
-
-def _always(entry: Any) -> bool:
-    return True
-
-
-@cache
-def _test_of(kind: type) -> Callable[[Any], bool]:
-    """Return what tells whether an array of a type lies on a CUDA device."""
-    if not hasattr(kind, "__cuda_array_interface__"):
-        return _never
-    if kind.__module__.partition(".")[0] in ("cupy", "numba"):
-        return _always
-    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
-    return attrgetter("is_cuda") if hasattr(kind, "is_cuda") else _has_interface
-
-
-def is_cuda(entry: Any) -> bool:
-    """Tell whether an entry lies in the memory of a CUDA device."""
-    return _test_of(entry.__class__)(entry)
 
 
 def refuse_cuda(entry: Any, name: str) -> None:

@@ -1,12 +1,12 @@
 """Arrays of other libraries on the CPU: their memory as a NumPy array, without importing the library."""
 
-import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numclip._arrays.memory import lies_inside
+from numclip._arrays.modules import loaded
 
 Array = NDArray[Any]
 
@@ -46,7 +46,7 @@ def memory(target: Any, name: str) -> Array:
 
 def _is_bfloat16_tensor(entry: Any) -> bool:
     """Tell whether this is a tensor of PyTorch that neither NumPy nor its DLPack can read."""
-    torch: Any = sys.modules.get("torch")
+    torch = loaded("torch", "Tensor")
     return torch is not None and isinstance(entry, torch.Tensor) and entry.dtype is torch.bfloat16
 
 
@@ -58,5 +58,5 @@ def _bfloat16_memory(tensor: Any) -> Array:
         from ml_dtypes import bfloat16
     except ImportError:
         raise RuntimeError('bfloat16 needs ml_dtypes: pip install "numclip[bfloat16]"') from None
-    bits: Array = np.asarray(tensor.view(sys.modules["torch"].int16))
+    bits: Array = np.asarray(tensor.view(loaded("torch", "Tensor").int16))
     return bits.view(bfloat16)

@@ -175,7 +175,7 @@ def test_a_read_only_installation_without_a_home(tmp_path):
 def test_no_directory_can_be_written(tmp_path):
     # As above, where permissions do not help: every place is below a file.
     package = copy_of_package(tmp_path)
-    (package / "_cpu" / "__pycache__").write_text("no directory")
+    (package / "__pycache__").write_text("no directory")
     file = tmp_path / "file"
     file.write_text("no directory")
     settings = {"HOME": str(file), "XDG_CACHE_HOME": str(file / "a"), "NUMBA_CACHE_DIR": str(file / "b")}
