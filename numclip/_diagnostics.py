@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from numclip._core import apart, process
+from numclip._core.interpreters import is_subinterpreter
 from numclip._cpu.cores import available_cores
 from numclip._cpu.threads import policy
 
@@ -105,6 +106,8 @@ def _threads_and_why() -> str:
         running = ""
     if process.is_forked():
         return "one: this process was forked"
+    if is_subinterpreter():
+        return "one: this is not the main interpreter"
     if policy.limit == 1:
         return "one: set_num_threads(1)"
     several = f"several beyond {policy.serial_elements:,} elements"

@@ -9,14 +9,15 @@ for the rest of it.
 import os
 import sys
 import threading
-from collections.abc import Callable, Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from numclip._core import process
 
 # How often a caller that waits looks whether there is anything to wait for. Windows handles Ctrl-C no sooner.
 _SECONDS = 0.05
+_STACK = 8 << 20
 _works: dict[Hashable, "_Work"] = {}
 
 
@@ -71,7 +72,8 @@ class _Work:
         try:
             if sys.is_finalizing():
                 raise RuntimeError("a thread would not run")
-            thread.start()
+            with _enough_stack():
+                thread.start()
         except RuntimeError:  # there can be no more threads, or none at all
             with process.without_signals():
                 self._run()
@@ -120,6 +122,18 @@ class _Work:
             )
 
 
+@contextmanager
+def _enough_stack() -> Iterator[None]:
+    """Let threads have the stack that LLVM needs, also in a program that has set less for its own."""
+    size = threading.stack_size()
+    if 0 < size < _STACK:
+        threading.stack_size(_STACK)
+    try:
+        yield
+    finally:
+        threading.stack_size(size)
+
+
 def _refuse_inside_numba() -> None:
     """Raise if this thread is in the middle of Numba: it holds locks there that the work would wait for.
 
@@ -142,8 +156,8 @@ def _refuse_inside_numba() -> None:
 def _forget_half_made_modules() -> None:
     """Remove the modules whose package has failed to load: with a second copy of that they do not work."""
     for name in sorted(sys.modules):
-        package, _, module = name.rpartition(".")
-        if module and name.partition(".")[0] in ("numba", "llvmlite") and package not in sys.modules:
+        package = name.rpartition(".")[0]
+        if name.startswith(("numba.", "llvmlite.")) and package not in sys.modules:
             with suppress(KeyError):
                 del sys.modules[name]
 

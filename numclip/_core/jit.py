@@ -13,8 +13,9 @@ from functools import cache
 from typing import Any
 
 import numba
+from numba import types
 
-from numclip._core import apart
+from numclip._core import apart, interpreters
 from numclip._core.cache import PackageCache
 from numclip._core.dtypes import REALS
 
@@ -99,4 +100,5 @@ def _dispatcher(body: Callable[..., Any], parallel: bool, nogil: bool) -> Any:
 def _compile(dispatcher: Any, signature: Any) -> Callable[..., Any]:
     with dispatcher._cache.one_process_compiles(signature, dispatcher.targetctx):
         code: Callable[..., Any] = dispatcher.compile(signature)
-    return code
+    takes_arrays = any(isinstance(kind, types.Array) for kind in signature)
+    return interpreters.in_own_thread(code) if takes_arrays and interpreters.is_subinterpreter() else code

@@ -1,6 +1,5 @@
-"""The process that numclip runs in: its forks, its signals, and its interpreters."""
+"""The process that numclip runs in: its forks, and its signals."""
 
-import ctypes
 import logging  # noqa: F401 what it does before a fork, taking its lock, has to come after what is done here
 import os
 import signal
@@ -8,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -52,14 +50,6 @@ if hasattr(os, "register_at_fork"):
 def is_forked() -> bool:
     """Tell whether this process is the child of a fork: it has none of its parent's threads."""
     return _forked
-
-
-@cache
-def is_subinterpreter() -> bool:
-    """Tell whether this interpreter is not the first of its process, as under mod_wsgi."""
-    current, main = ctypes.pythonapi.PyInterpreterState_Get, ctypes.pythonapi.PyInterpreterState_Main
-    current.restype = main.restype = ctypes.c_void_p
-    return bool(current() != main())
 
 
 @contextmanager
