@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from numclip._arrays import checks
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import Plan, backend_of
-from numclip._core import fixed_point
+from numclip._core import apart, fixed_point
 from numclip._core.scalars import as_float32
 
 Words = NDArray[np.int64]
