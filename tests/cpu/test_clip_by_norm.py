@@ -231,7 +231,7 @@ BAD = {
     "array": ((ROWS, np.ones(2)), TypeError, "clip_norm should be a real number or 0-d array. Received <"),
     "a negative": ((ROWS, [1.0, -2.0], 0), ValueError, "clip_norm should be non-negative. Received -2.0"),
     "a NaN": ((ROWS, [1.0, NAN], 0), ValueError, "clip_norm should not be NaN"),
-    "a str": ((ROWS, "1", 0), TypeError, "clip_norm should be real. Received an array of dtype <U1"),
+    "a str": ((ROWS, "1", 0), TypeError, "clip_norm is a <class 'str'>, expected a real number or an array"),
     "complex": ((ROWS, 1j, 0), TypeError, "clip_norm should be real. Received an array of dtype complex128"),
     "sides": ((ROWS, [1, 2], 1), ValueError, "clip_norm has shape (2,), which does not broadcast to (2, 1)"),
     "axis": ((ROWS, 1.0, 2), ValueError, "axes: axis 2 is out of bounds for array of dimension 2"),

@@ -1,6 +1,8 @@
 """What only a list of the CPU may hold, be it refused: scalars, nested lists, subclasses, any object."""
 
 import re
+from decimal import Decimal
+from fractions import Fraction
 
 import ml_dtypes
 import numpy as np
@@ -102,17 +104,24 @@ REFUSED = [
     (True, "bool"),
     (np.array([True]), "bool"),
     (np.array([1.0, None]), "object"),
-    (object(), "object"),
-    ({1.0, 2.0}, "object"),
     (np.array(["abc"]), "<U3"),
-    ("abc", "<U3"),
     (np.array(["2026-01-01"], "datetime64[s]"), "datetime64[s]"),
     (np.array([1], "timedelta64[s]"), "timedelta64[s]"),
     (np.zeros(2, [("x", np.float32)]), "[('x', '<f4')]"),
     (np.ones(2, ml_dtypes.float8_e4m3fn), "float8_e4m3fn"),
 ]
-if np.dtype(np.longdouble) != np.float64:
-    REFUSED += [(np.ones(2, t), str(np.dtype(t))) for t in (np.longdouble, np.clongdouble)]
+NO_ARRAYS = [object(), {1.0}, {"weight": ONE}, "abc", b"abc", Fraction(1, 2), Decimal(1), range, iter([1.0])]
+NOT_OF_NUMBERS = [
+    [ONE, ONE],
+    (ONE, ONE),
+    ("weight", ONE),
+    [{"weight": ONE}],
+    [[1.0], [ONE]],
+    [None],
+    [["a"]],
+    [b"a"],
+]
+LONG = [np.longdouble, np.clongdouble] if np.dtype(np.longdouble) != np.float64 else []
 
 
 @both_functions
@@ -121,6 +130,30 @@ def test_other_dtypes_are_refused_by_index_and_dtype(function, entry, dtype):
     message = f"t_list[3] has dtype {dtype}, expected a floating or complex dtype"
     with pytest.raises(TypeError, match=starts_with(message)):
         function([ONE, None, ONE, entry, ONE])
+
+
+@both_functions
+@pytest.mark.parametrize("entry", NO_ARRAYS, ids=lambda entry: type(entry).__name__)
+def test_what_is_no_array_is_refused_by_its_class(function, entry):
+    with pytest.raises(TypeError, match=starts_with(f"t_list[1] is a {type(entry)}, expected an array")):
+        function([ONE, entry])
+
+
+@both_functions
+@pytest.mark.parametrize("entry", NOT_OF_NUMBERS, ids=str)
+def test_nested_lists_of_anything_but_numbers_are_refused_with_the_way_to_pass_them(function, entry):
+    message = starts_with(f"t_list[1] is a {type(entry)} that holds <class ")
+    with pytest.raises(TypeError, match=message) as caught:
+        function([ONE, entry])
+    assert "numclip.tree" in str(caught.value)
+
+
+@both_functions
+@pytest.mark.parametrize("dtype", LONG)
+def test_long_doubles_are_refused_by_name(function, dtype):
+    message = f"t_list[1] has dtype {np.dtype(dtype)}: {np.dtype(dtype)} (np.{np.dtype(dtype).type.__name__})"
+    with pytest.raises(TypeError, match=starts_with(f"{message} is not supported")):
+        function([ONE, np.ones(2, dtype)])
 
 
 @both_functions
