@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from numclip._arrays.errors import class_of
 from numclip._arrays.trees import leaves as leaf
 from numclip._arrays.trees import text
 from numclip._arrays.trees.copies import CannotCopy, Exchange
@@ -62,16 +63,16 @@ class Tree:
     def _check_leaves(self, name: str) -> None:
         for index, value in enumerate(self.leaves):
             if type(value) not in _PLAIN and not leaf.is_arraylike(value):
-                path, received = text.shortened(_path(self._top, index)), text.class_of(value)
+                path, received = text.path(_path(self._top, index)), class_of(value)
                 raise TypeError(f"{name}{path} is no array and no container. Received {received}")
 
     def entry(self, index: int, /) -> str:
         """Return the label of a leaf."""
-        return f"tree{text.shortened(_path(self._top, index))}"
+        return f"tree{text.path(_path(self._top, index))}"
 
     def target(self, index: int, /) -> str:
         """Return the label of the target of a leaf."""
-        return f"out{text.shortened(_path(self._top, index))}"
+        return f"out{text.path(_path(self._top, index))}"
 
     def check_stable(self, name: str) -> None:
         """Raise for a container that makes its arrays anew when it is read."""
@@ -79,7 +80,7 @@ class Tree:
             if not level.container.is_stable():
                 raise TypeError(
                     f"{name}{self._path_to(level)} makes its arrays anew at each access, and what is written"
-                    f" to them is lost. Received {text.class_of(_value(level))}"
+                    f" to them is lost. Received {class_of(_value(level))}"
                 )
 
     def rebuilt(self, results: list[Any], remedy: str) -> Any:
@@ -94,7 +95,7 @@ class Tree:
         try:
             return _put(self._top, iter(results), exchange)
         except _Failure as failure:
-            path, received = self._path_to(failure.level), text.class_of(_value(failure.level))
+            path, received = self._path_to(failure.level), class_of(_value(failure.level))
             reason = failure.__cause__
             raise TypeError(
                 f"tree{path} cannot be copied with other arrays: {reason}. {remedy}. Received {received}"
@@ -116,7 +117,7 @@ class Tree:
         return found
 
     def _path_to(self, level: Level) -> str:
-        return text.shortened(_path_to(self._top, level) or "")
+        return text.path(_path_to(self._top, level) or "")
 
 
 class _Failure(Exception):
@@ -269,13 +270,13 @@ def _nested(part: Part, leaves: Iterator[Any]) -> Any:
 
 def _match(part: Part, other: Part, path: str, nested: Any, targets: list[Any]) -> None:
     """Append the target for each leaf, in whatever order the other structure has them."""
-    where = text.shortened(path)
+    where = text.path(path)
     if part is None:
         # A container in place of an array is refused later, as any target that is no array.
         targets.append(nested if other is None else _value(other))
         return
     if other is None:
-        received = text.class_of(nested)
+        received = class_of(nested)
         raise TypeError(f"out{where} should be a container like tree{where}. Received {received}")
     steps, expected = _steps(other), _steps(part)
     if sorted(steps) != sorted(expected):
