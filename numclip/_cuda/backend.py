@@ -24,19 +24,17 @@ class CUDA:
         stream: Any = None,
     ) -> tuple[list[Any], Any, None]:
         """Clip once; return (results, norm, None): only the device knows the factor."""
-        _refuse(options)
         limit, given = self._numbers(clip_norm, use_norm)
         plan = Plan(t_list, output, labels, stream)
-        norm, factor = plan.clip(limit, given)
+        norm, factor = plan.clip(limit, given, options)
         return plan.results, norm if use_norm is None else use_norm, factor
 
     def factor(
         self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
     ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
-        _refuse(options)
         limit, given = self._numbers(clip_norm, use_norm)
-        factor, norm = Plan(t_list, NONE).factor(limit, given)
+        factor, norm = Plan(t_list, NONE).factor(limit, given, options)
         return factor, norm if use_norm is None else use_norm
 
     def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
@@ -74,11 +72,6 @@ class CUDA:
     def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
         driver.require()
         return numbers.clip_norm(clip_norm), None if use_norm is None else numbers.use_norm(use_norm)
-
-
-def _refuse(options: Options) -> None:
-    if options != DEFAULT:
-        raise TypeError("ord, eps, loss_scale and nonfinite are for arrays on the CPU")
 
 
 BACKEND = CUDA()
