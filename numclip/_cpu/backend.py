@@ -80,19 +80,24 @@ class CPU:
         return plan.results, norm if given is None else use_norm, factor
 
     def factor(
-        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
     ) -> tuple[float, Any]:
         """Write nothing; return (factor, norm)."""
-        _, norm, factor = self.clip(t_list, NONE, clip_norm, use_norm, options)
+        _, norm, factor = self.clip(t_list, NONE, clip_norm, use_norm, options, labels)
         return factor, norm
 
     def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
         """Return the norm of each array, None for None."""
         return Plan(*arguments(t_list, NONE), labels).tensor_norms(order)
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
-        return Plan(*arguments(t_list, output), kept=True)
+        return Plan(*arguments(t_list, output), labels, kept=True)
 
     clip_norm = staticmethod(check_clip_norm)
     use_norm = staticmethod(checks.use_norm)

@@ -30,21 +30,26 @@ class CUDA:
         return plan.results, norm if use_norm is None else use_norm, factor
 
     def factor(
-        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
     ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
         limit, given = self._numbers(clip_norm, use_norm)
-        factor, norm = Plan(t_list, NONE).factor(limit, given, options)
+        factor, norm = Plan(t_list, NONE, labels).factor(limit, given, options)
         return factor, norm if use_norm is None else use_norm
 
-    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+    def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
         """Raise: the norms of single arrays are measured on the CPU alone."""
         raise TypeError("tensor_norms is for arrays on the CPU")
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
         driver.require()
-        return Plan(t_list, output, keep=True)
+        return Plan(t_list, output, labels, keep=True)
 
     def clip_norm(self, value: Any) -> Any:
         """Return a clip_norm as a plan takes it: a float, or a 0-d array on the device."""

@@ -16,7 +16,7 @@ from cuda.bindings import driver as cu
 from numba import cuda, float64
 from numpy.typing import NDArray
 
-from numclip._core import process
+from numclip._core import apart
 from numclip._cuda.kernel import Kernel
 from numclip._cuda.machine_code import machine_code
 
@@ -185,8 +185,7 @@ def load(kernel: Kernel) -> Any:
         _call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
         _call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
     )
-    with process.loading, process.uninterrupted():
-        code, entry = machine_code(kernel, capability)
+    code, entry = apart.run((kernel, capability), lambda: machine_code(kernel, capability))
     library = _call(cu.cuLibraryLoadData, code, [], [], 0, [], [], 0)
     # Here and not at the first launch, which may be captured in a graph.
     function = _call(cu.cuKernelGetFunction, _call(cu.cuLibraryGetKernel, library, entry.encode()))

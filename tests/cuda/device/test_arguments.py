@@ -138,11 +138,11 @@ def test_clip_factor(clip_norm):
 def test_clip_by_norm_and_clip_tree():
     host, grads = lists()
     assert_same_bits(to_host(numclip.clip_by_norm(grads[0], 1.5)), np.array([1.5, 0.0], np.float32))
-    clipped, norm = numclip.clip_tree_by_global_norm({"w": grads[0], "b": [None, grads[1]]}, 1.0)
+    clipped, norm = numclip.tree.clip_by_global_norm({"w": grads[0], "b": [None, grads[1]]}, 1.0)
     assert to_host(norm)[()] == 5.0
     assert_same_bits(to_host(clipped["b"][1]), np.array([[0.8]], np.float32))
     with pytest.raises(TypeError, match=r"tree\['b'\] is not a CUDA array, but tree\['w'\] is"):
-        numclip.clip_tree_by_global_norm({"w": grads[0], "b": host[1]}, 1.0)
+        numclip.tree.clip_by_global_norm({"w": grads[0], "b": host[1]}, 1.0)
 
 
 CPU_ALONE = {
