@@ -4,16 +4,23 @@
 `import numclip` loads neither Numba nor a driver.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
-from numclip._core import process
+from numclip._core import apart
+
+logger = logging.getLogger("numclip")
+
+Array = NDArray[Any]
 
 
 class Plan(Protocol):
@@ -31,6 +38,17 @@ class Plan(Protocol):
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
         """Return the norm that each array had in the last call, which multiplied by `factor`."""
+        ...
+
+    def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
+        """Return on the host, for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+
+        An array has the same sum in every list.
+        """
+        ...
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Write the clipped values of what `sums` has read: elements times prefactor times factor."""
         ...
 
 
@@ -55,16 +73,21 @@ class Backend(Protocol):
         ...
 
     def factor(
-        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
     ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
         ...
 
-    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+    def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
         """Return the norm of each array, None for None."""
         ...
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
         ...
 
@@ -92,18 +115,29 @@ class Backend(Protocol):
 @cache
 def cpu() -> Backend:
     """Return the backend for NumPy arrays, after loading Numba."""
-    with process.loading, process.uninterrupted():
+
+    def load() -> Backend:
         from numclip._cpu.backend import BACKEND
 
-    return BACKEND
+        return BACKEND
+
+    start = perf_counter()
+    backend: Backend = apart.run("Numba", load)
+    logger.info("loaded Numba in %.2f s", perf_counter() - start)
+    return backend
 
 
 @cache
 def cuda() -> Backend:
     """Return the backend for CUDA arrays, after loading numba-cuda."""
-    from numclip._cuda.backend import BACKEND
 
-    return BACKEND
+    def load() -> Backend:
+        from numclip._cuda.backend import BACKEND
+
+        return BACKEND
+
+    backend: Backend = apart.run("numba-cuda", load)
+    return backend
 
 
 def backend_of(t_list: Any) -> Backend:

@@ -4,8 +4,8 @@ import math
 from typing import Any
 
 from numclip._arrays.errors import trim
-from numclip._arrays.labels import LIST
-from numclip._arrays.options import DEFAULT, Nonfinite, options
+from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import backend_of
 
@@ -321,16 +321,20 @@ class Clipper:
         nonfinite: Nonfinite = "nan",
     ) -> None:
         try:
-            self._options = options(ord, eps, loss_scale, nonfinite)
-            self._backend = backend_of(t_list)
-            self._limit = self._backend.clip_norm(clip_norm)
-            self._plan = self._backend.plan(t_list, t_list if out is None else out)
+            chosen = options(ord, eps, loss_scale, nonfinite)
+            self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST)
         except Exception as error:
             trim(error)
             raise
+
+    def _set_up(self, t_list: Any, output: Any, clip_norm: Any, chosen: Options, labels: Labels) -> None:
+        self._options = chosen
+        self._backend = backend_of(t_list)
+        self._limit = self._backend.clip_norm(clip_norm)
+        self._plan = self._backend.plan(t_list, output, labels)
         self._clip = self._plan.as_function(self._options)
         self._factor: Any = None
-        self.results: list[Any] = self._plan.results
+        self.results: Any = self._plan.results
 
     def __reduce__(self) -> Any:
         """Refuse to be copied or pickled: the copy would write to the arrays of this one."""
@@ -370,7 +374,7 @@ class Clipper:
             raise RuntimeError("there has been no call yet: the factor is that of the last call")
         return self._factor
 
-    def tensor_norms(self) -> list[Any]:
+    def tensor_norms(self) -> Any:
         """Return the norm that each array had in the last call, None for None; no array is read again.
 
         Returns

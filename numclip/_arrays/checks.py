@@ -28,7 +28,7 @@ def sequence(value: Any, name: str) -> list[Any]:
 def _remedy(value: Any) -> str:
     """Return how to pass what is no sequence."""
     if isinstance(value, Mapping):
-        return ". Pass its values, list(grads.values()), or use numclip.tree"
+        return ". Pass its values, list(grads.values()), or use numclip.tree.clip_by_global_norm"
     if isinstance(value, numbers.Number | np.generic) or foreign.lends(value) or devices.is_cuda(value):
         return "" if isinstance(value, bool) else ". Wrap it, [t], or use clip_by_norm"
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):

@@ -45,6 +45,6 @@ def threshold(clip_norm: Callable[[float], Any], norm: Any) -> float:
     return checks.clip_norm(clip_norm(float(norm)))
 
 
-def clip_norm(value: Any) -> Any:
+def check_clip_norm(value: Any) -> Any:
     """Check a clip_norm: a threshold, as a float64, or a callable that returns one."""
     return value if callable(value) else checks.clip_norm(value)

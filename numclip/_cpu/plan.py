@@ -169,7 +169,7 @@ class Plan:
 
     def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, float]]:
         """Return `clip` with these options: the machine code itself where that does it all."""
-        if self._fused is None or self._loads or self._stores or not is_fused(options, 1.0):
+        if self._fused is None or self._loads or self._stores or not is_fused(options):
             return partial(self.clip, options=options)
         return partial(self._fused, options.eps, options.loss_scale)
 
@@ -183,15 +183,41 @@ class Plan:
     ) -> tuple[Any, float]:
         """Clip the arrays as they are now; return (norm, factor)."""
         self._load()
-        fused = self._fused if use_norm is None and is_fused(options, clip_norm) else None
-        if fused is not None:
-            norm, factor = fused(options.eps, options.loss_scale, clip_norm)  # type: ignore[arg-type]
+        fused = self._fused if use_norm is None and is_fused(options) else None
+        if fused is not None and not callable(clip_norm):
+            norm, factor = fused(options.eps, options.loss_scale, clip_norm)
         else:
             norm, factor = self._clip_in_parts(clip_norm, use_norm, options)
+        self._store(factor)
+        return norm, factor
+
+    def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
+        """Return for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+
+        An array has the same sum in every list: its own element type decides whether the sum is compensated.
+        Prescaled, all are.
+        """
+        self._load()
+        sums, errors = np.zeros((2, len(self._rows)))
+        blocks = threads.policy.blocks(self._total)
+        with threads.policy.noting_workers() if blocks > 1 else nullcontext():
+            for typecode in self._each_typecode():
+                flag = True if typecode == FLOAT64 or prescale != 1.0 else None
+                sum_squares = kernels.sum_squares(typecode, flag is not None, parallel=blocks > 1)
+                sum_squares(self._rows, typecode, blocks, prescale, flag, sums, errors)
+        return sums, errors, self._rows[:, TYPECODE] == FLOAT64
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Write the clipped values of what `sums` has read."""
+        blocks = threads.policy.blocks(self._total)
+        with threads.policy.noting_workers() if blocks > 1 else nullcontext():
+            self._scale(blocks, factor, prefactor)
+        self._store(factor * prefactor)
+
+    def _store(self, factor: float) -> None:
         for target, buffer, in_place in self._stores:
             if not (in_place and factor == 1.0):
                 np.copyto(target, buffer)
-        return norm, factor
 
     def _load(self) -> None:
         for buffer, array in self._loads:
@@ -221,15 +247,17 @@ class Plan:
             )
             if not is_finite and options.nonfinite == "zero":
                 factor = prefactor = product = 0.0
-            # Skip the launch if nothing will be written: waking a pool can cost a scheduling delay.
-            if factor != 1.0 or prefactor != 1.0 or not self._in_place:
-                for typecode in self._each_typecode():
-                    kernels.scale(typecode, parallel=blocks > 1)(
-                        self._rows, typecode, blocks, factor, prefactor
-                    )
+            self._scale(blocks, factor, prefactor)
         if use_norm is not None:
             return use_norm, product
         return (np.float64 if self._compensated else as_float32)(norm), product
+
+    def _scale(self, blocks: int, factor: float, prefactor: float) -> None:
+        # Skip the launch if nothing will be written: waking a pool can cost a scheduling delay.
+        if factor == prefactor == 1.0 and self._in_place:
+            return
+        for typecode in self._each_typecode():
+            kernels.scale(typecode, parallel=blocks > 1)(self._rows, typecode, blocks, factor, prefactor)
 
     def _norm(self, blocks: int, order: float) -> tuple[float, float, float]:
         """Return (norm_hi, norm_lo, prescale): the norm of the elements is (norm_hi + norm_lo) / prescale."""
@@ -294,7 +322,8 @@ class Plan:
         prescale = self._last_prescale if self._kept is None else float(self._kept[-1])
         kernels.norms_of_rows()(sums, errors, prescale, norms)
         values: list[float] = norms.tolist()
-        lost = (self._rows[:, TYPECODE] == FLOAT64) & ((sums < SMALLEST_SUM) | (sums == math.inf))
+        narrow = (self._rows[:, TYPECODE] != FLOAT64) & (prescale == 1.0)
+        lost = ~narrow & ((sums < SMALLEST_SUM) | (sums == math.inf))
         for i in np.flatnonzero(lost).tolist():
             array = self._sources[i]
             value = float(Plan([array], [array], NO_TARGETS).clip(math.inf)[0])
@@ -319,9 +348,9 @@ class Plan:
         return [typecode for typecode in REALS if self._typecodes >> typecode & 1]
 
 
-def is_fused(options: Options, clip_norm: Threshold) -> bool:
+def is_fused(options: Options) -> bool:
     """Tell whether a kernel that does it all takes these options."""
-    return options.order == 2.0 and options.nonfinite == "nan" and not callable(clip_norm)
+    return options.order == 2.0 and options.nonfinite == "nan"
 
 
 def _times(norm: float, scale: float) -> tuple[float, float, float]:

@@ -16,8 +16,10 @@ from pathlib import Path
 import numba
 import pytest
 from caching import (
+    ARGUMENTS,
     CLIP,
     DECIDE,
+    DECISION,
     FROM_CACHE,
     ONE_KIND,
     PLAIN_NUMBA,
@@ -26,7 +28,7 @@ from caching import (
     copy_of_package,
     zipped,
 )
-from numba import types
+from numba import typeof
 from processes import run_python
 
 from numclip._core.jit import kernel
@@ -43,8 +45,8 @@ def cache(tmp_path, monkeypatch):
 
 def found_in_cache():
     """Compile the kernel as a new process would; tell whether it came from the cache."""
-    decide = kernel(lambda: (*[types.float64] * 4, types.boolean))(kernels.decide.body)
-    assert decide()(5.0, 0.0, 1.0, 2.5, False) == (5.0, 0.5, 1.0, 0.5)
+    decide = kernel(lambda: tuple(map(typeof, ARGUMENTS)))(kernels.decide.body)
+    assert decide()(*ARGUMENTS) == DECISION
     return sum(decide.dispatchers[False].stats.cache_hits.values()) == 1
 
 
@@ -110,7 +112,7 @@ def test_a_directory_that_goes_while_it_is_used(cache, how):
 
 # --- what the machine code belongs to -----------------------------------------------------------------------
 
-RESULT = "from numclip._cpu import kernels; print(kernels.decide()(5.0, 0.0, 1.0, 2.5, False)[1])"
+RESULT = f"from numclip._cpu import kernels; print(kernels.decide()(*{ARGUMENTS})[1])"
 
 
 @pytest.mark.slow

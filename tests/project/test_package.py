@@ -47,12 +47,12 @@ def test_the_public_names():
         "clip_by_norm",
         "clip_by_value",
         "clip_factor",
-        "clip_tree_by_global_norm",
         "global_norm",
         "set_num_threads",
         "set_recycling",
         "show_config",
         "tensor_norms",
+        "tree",
         "warmup",
     ]
     assert all(getattr(numclip, name).__doc__ for name in numclip.__all__)
@@ -158,7 +158,7 @@ def test_a_call_loads_numba_alone():
 
 CALLS = """
 import numclip, numpy as np
-numclip.clip_tree_by_global_norm({"a": [np.ones(3), 1.0, None]}, 1.0)
+numclip.tree.clip_by_global_norm({"a": [np.ones(3), 1.0, None]}, 1.0)
 numclip.clip_by_norm(np.ones((2, 3)), 1.0, axes=1)
 numclip.clip_by_value(np.ones(3), 0.0, 0.5)
 numclip.clip_factor([np.ones(3)], 0.5)

@@ -17,11 +17,12 @@ print(numclip.__file__)
 """
 ONE_KIND = CLIP.format(dtypes=["float32"])
 
-# Half a second to compile, where the kernels that clip take two.
-DECIDE = """
+# A norm of 5, clipped to 2.5. Half a second to compile, where the kernels that clip take two.
+ARGUMENTS, DECISION = (5.0, 0.0, 1.0, 2.5, 0.0, 1.0, False), (5.0, 0.5, 1.0, 0.5)
+DECIDE = f"""
 import numclip
 from numclip._cpu import kernels
-assert kernels.decide()(5.0, 0.0, 1.0, 2.5, False) == (5.0, 0.5, 1.0, 0.5)
+assert kernels.decide()(*{ARGUMENTS}) == {DECISION}
 print(numclip.__file__)
 """
 
