@@ -23,8 +23,8 @@ def clip_by_norm(
         Of any shape; of dtype float16, bfloat16, float32, float64, complex64 or complex128. An
         `IndexedSlices` and a sparse array of SciPy are clipped in their values.
     clip_norm : float or array
-        The largest norm that is left as it is, at least 0. An array broadcasts to the shape of the norms: that
-        of `t` with the sides along `axes`, or all of them, set to 1.
+        The largest norm that is left as it is, at least 0. An array broadcasts to the shape of the norms:
+        that of `t` with the sides along `axes`, or all of them, set to 1.
     axes : int or sequence of ints, optional
         The axes over which a norm is taken: with ``axes=1`` each row of a matrix is clipped by itself. By
         default one norm is taken of all elements. An empty sequence clips each element by its absolute value.
