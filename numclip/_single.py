@@ -1,15 +1,39 @@
 """One array: clipped by its own norm, or by those of its slices, or to an interval."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 
 from numclip._arrays import checks
+from numclip._arrays.annotations import Entry, Reals, Single
 from numclip._arrays.devices import array_of
 from numclip._arrays.errors import trim
 from numclip._arrays.labels import ARRAY
 from numclip._arrays.output import NEW
 from numclip._backend import backend_of
+
+
+@overload
+def clip_by_norm(
+    t: Single,
+    clip_norm: Reals,
+    axes: int | Sequence[int] | None = None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Single: ...
+
+
+@overload
+def clip_by_norm(
+    t: Entry,
+    clip_norm: Reals,
+    axes: int | Sequence[int] | None = None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Any: ...
 
 
 def clip_by_norm(
@@ -84,6 +108,28 @@ def clip_by_norm(
         trim(error)
         raise
     return result
+
+
+@overload
+def clip_by_value(
+    t: Single,
+    clip_value_min: Reals | None,
+    clip_value_max: Reals | None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Single: ...
+
+
+@overload
+def clip_by_value(
+    t: Entry,
+    clip_value_min: Reals | None,
+    clip_value_max: Reals | None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Any: ...
 
 
 def clip_by_value(
