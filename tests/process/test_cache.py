@@ -14,6 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -22,6 +23,8 @@ import pytest
 from numba import types
 from processes import ROOT, run_python
 
+from numclip._core import filelock
+from numclip._core.cache import PackageCache
 from numclip._core.jit import kernel
 from numclip._cpu import kernels
 
@@ -280,6 +283,110 @@ def test_processes_that_compile_at_once(tmp_path):
 def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat, figures):
     at_once(tmp_path, "clip_list", [CLIP.format(dtypes=[dtype]) for dtype in ("float32", "float64")])
     figures("cache", 1, "times that four processes compiled two signatures at once")
+
+
+COUNTING = (
+    """
+import numba.core.compiler as compiler
+compile_extra, compiled = compiler.compile_extra, []
+def count(*arguments, **options):
+    compiled.append(1)
+    return compile_extra(*arguments, **options)
+compiler.compile_extra = count
+"""
+    + ONE_KIND
+    + "print(len(compiled) > 0, flush=True)"
+)
+
+
+def test_of_several_processes_at_once_one_compiles(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
+    options = {"env": environment, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([sys.executable, "-c", COUNTING], **options) for _ in range(4)]
+    answers = [process.communicate(timeout=600)[0].split()[-1] for process in started]
+    assert sorted(answers) == ["False"] * 3 + ["True"]
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 1
+
+
+@pytest.fixture
+def other_process(tmp_path):
+    """Return a function that starts a process which holds a lock for ever."""
+    started = []
+
+    def start(path):
+        code = (
+            "import pathlib, sys, time; from numclip._core import filelock\n"
+            "with filelock.held(pathlib.Path(sys.argv[1]), 0) as held:\n"
+            "    print(held, flush=True)\n    time.sleep(600)"
+        )
+        command = [sys.executable, "-c", code, str(path)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        started.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout.readline() == "True\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_process_that_holds_the_lock_is_waited_for_so_long_and_once(cache, monkeypatch, other_process):
+    [file] = compiled(cache)
+    other_process(file.with_name(f"{file.name}.lock"))
+    monkeypatch.setattr(PackageCache, "patience", 0.5)
+    file.unlink()
+    start = time.monotonic()
+    assert not found_in_cache()
+    assert time.monotonic() - start > 0.5
+    assert PackageCache.patience == 0.0
+    assert file.exists()
+
+
+def test_a_lock_goes_with_its_process(tmp_path, other_process):
+    path = tmp_path / "file.lock"
+    process = other_process(path)
+    with filelock.held(path, 0.1) as is_held:
+        assert not is_held
+    process.kill()
+    process.wait()
+    with filelock.held(path, 10.0) as is_held:
+        assert is_held
+    assert not path.exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the permissions of Unix")
+@pytest.mark.skipif(UNPRIVILEGED and not shutil.which("setpriv"), reason="root needs setpriv")
+def test_what_was_compiled_at_the_installation_is_found_where_nothing_can_be_written(tmp_path):
+    package = copy_of_package(tmp_path)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "HOME": str(tmp_path / "home")}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "home")
+    subprocess.run([sys.executable, "-P", "-c", DECIDE], env=environment, check=True)
+    assert len(compiled(package / "__pycache__")) == 1
+    places = [*package.rglob("*"), package]
+    for path in places:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        command = [*UNPRIVILEGED, sys.executable, "-P", "-c", FROM_CACHE + DECIDE]
+        subprocess.run(command, env=environment, check=True)
+    finally:
+        for path in places:
+            path.chmod(0o755)
+
+
+def test_a_working_directory_that_has_gone(tmp_path):
+    code = f"""
+import os, sys
+os.mkdir({str(tmp_path / "gone")!r})
+os.chdir({str(tmp_path / "gone")!r})
+os.rmdir({str(tmp_path / "gone")!r})
+{DECIDE}
+numclip.show_config()
+"""
+    shown = run_python("-P", "-c", code, NUMBA_CACHE_DIR=str(tmp_path / "cache")).stdout
+    assert f"{tmp_path / 'cache'}" in shown
+    assert len(compiled(tmp_path)) == 1
 
 
 PLAIN = """
