@@ -11,12 +11,16 @@ from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.options import DEFAULT, Options
 from numclip._core import apart
 
 logger = logging.getLogger("numclip")
+
+Array = NDArray[Any]
 
 
 class Plan(Protocol):
@@ -24,12 +28,27 @@ class Plan(Protocol):
 
     results: list[Any]
 
-    def clip(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def clip(self, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT) -> tuple[Any, Any]:
         """Clip the arrays as they are now, to norms that the backend has checked; return (norm, factor)."""
         ...
 
-    def as_function(self) -> Callable[[Any], tuple[Any, Any]]:
-        """Return `clip` without a use_norm, by the shortest way there is."""
+    def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, Any]]:
+        """Return `clip` for a threshold, without a use_norm, by the shortest way there is."""
+        ...
+
+    def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
+        """Return the norm that each array had in the last call, which multiplied by `factor`."""
+        ...
+
+    def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
+        """Return on the host, for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+
+        An array has the same sum in every list.
+        """
+        ...
+
+    def scale(self, factor: float, prefactor: float) -> None:
+        """Write the clipped values of what `sums` has read: elements times prefactor times factor."""
         ...
 
 
@@ -46,17 +65,29 @@ class Backend(Protocol):
         output: Any,
         clip_norm: Any,
         use_norm: Any = None,
+        options: Options = DEFAULT,
         labels: Labels = LIST,
         stream: Any = None,
     ) -> tuple[list[Any], Any, Any]:
         """Clip once; return (results, norm, factor), the factor None where only the device knows it."""
         ...
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def factor(
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
+    ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
         ...
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
+        """Return the norm of each array, None for None."""
+        ...
+
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
         ...
 
@@ -70,6 +101,10 @@ class Backend(Protocol):
 
     def clip_along(self, t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
         """Clip the slices of an array along some axes, each by its own norm."""
+        ...
+
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
+        """Clip the elements of an array to an interval."""
         ...
 
     def compile_ahead(self, typecodes: set[int]) -> None:

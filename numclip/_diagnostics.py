@@ -122,7 +122,7 @@ def _threads_and_why() -> str:
     if config.THREADING_LAYER_PRIORITY[0] != "tbb":
         return "one: NUMBA_THREADING_LAYER_PRIORITY does not begin with tbb"
     if not _finds_tbb():
-        return "one: TBB is missing, pip install tbb"
+        return 'one: TBB is missing, pip install "tbb>=2021.6"'
     return f"{several}: TBB is there, not started"
 
 

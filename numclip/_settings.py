@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from numclip import _backend
+from numclip._arrays.errors import brief, shortened
 from numclip._arrays.pool import pool
 from numclip._core.dtypes import BY_NAME
 from numclip._cpu import threads as _threads
@@ -45,7 +46,7 @@ def warmup(dtypes: Iterable[Any] = ("float32",), *, verbose: bool = False) -> No
     names = [dtype if isinstance(dtype, str) else np.dtype(dtype).name for dtype in dtypes]
     for i, name in enumerate(names):
         if name not in BY_NAME:
-            raise TypeError(f"dtypes[{i}] is {name}, expected a floating or complex dtype")
+            raise TypeError(f"dtypes[{i}] is {shortened(name)}, expected a floating or complex dtype")
     with _printed_log() if verbose else nullcontext():
         logger.info("loading Numba, and compiling for %s: some seconds, once", ", ".join(names))
         _backend.cpu().compile_ahead({BY_NAME[name].typecode for name in names})
@@ -86,9 +87,9 @@ def set_num_threads(threads: int | None) -> None:
     >>> numclip.set_num_threads(None)
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int)):
-        raise TypeError(f"threads should be an int or None. Received {threads!r}")
+        raise TypeError(f"threads should be an int or None. Received {brief(threads)}")
     if threads is not None and threads < 1:
-        raise ValueError(f"threads should be at least 1. Received {threads}")
+        raise ValueError(f"threads should be at least 1. Received {brief(threads)}")
     _threads.policy.limit = threads
 
 
@@ -114,7 +115,7 @@ def set_recycling(limit: int) -> None:
     >>> numclip.set_recycling(2**30)
     """
     if isinstance(limit, bool) or not isinstance(limit, int):
-        raise TypeError(f"limit should be an int. Received {limit!r}")
+        raise TypeError(f"limit should be an int. Received {brief(limit)}")
     if limit < 0:
-        raise ValueError(f"limit should be at least 0. Received {limit}")
+        raise ValueError(f"limit should be at least 0. Received {brief(limit)}")
     pool.set_limit(limit)

@@ -5,23 +5,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from numclip._arrays import checks, memory, overlap, sparse
+from numclip._arrays import checks, counterparts, memory, overlap, sparse
 from numclip._arrays.labels import ARRAY
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.pool import empty_like
-from numclip._arrays.slices import IndexedSlices
+from numclip._arrays.slices import is_slices
 from numclip._core.dtypes import native
 
 Array = NDArray[Any]
 
 
-def source(entry: Any, label: str) -> Array:
-    """Return the array of an entry."""
-    if isinstance(entry, IndexedSlices):
-        return checks.source(entry.values, f"{label}.values")
+def source(entry: Any, label: str, *, values: bool = False) -> Array:
+    """Return the array of an entry; see `checks.source`."""
+    if is_slices(entry):
+        return checks.source(entry.values, f"{label}.values", values=values)
     if sparse.is_sparse(entry):
-        return checks.source(sparse.data(entry, label), f"{label}.data")
-    return checks.source(entry, label)
+        return checks.source(sparse.data(entry, label), f"{label}.data", values=values)
+    return checks.source(entry, label, values=values)
 
 
 def new_target(entry: Any, array: Array, label: str) -> tuple[Array, Any]:
@@ -31,19 +31,16 @@ def new_target(entry: Any, array: Array, label: str) -> tuple[Array, Any]:
         copied = entry.copy()
         return sparse.data(copied, label), copied
     target = empty_like(array)
-    if isinstance(entry, IndexedSlices):
-        return target, IndexedSlices(target, entry.indices, entry.dense_shape)
-    return target, target
+    return target, counterparts.like(entry, target)
 
 
-def pair(entry: Any, target: Any, label: str, target_label: str) -> tuple[Array, Array]:
+def pair(
+    entry: Any, target: Any, label: str, target_label: str, *, values: bool = False
+) -> tuple[Array, Array]:
     """Return the array of an entry and that of the target that the caller gave for it."""
-    if entry is None:
-        raise TypeError(f"{target_label} should be None, as {label} is None")
-    array = source(entry, label)
-    if isinstance(entry, IndexedSlices):
-        if not isinstance(target, IndexedSlices):
-            raise TypeError(f"{target_label} should be an IndexedSlices, as {label} is")
+    counterparts.check(target, entry, target_label, label)
+    array = source(entry, label, values=values)
+    if is_slices(entry):
         label, target_label, target = f"{label}.values", f"{target_label}.values", target.values
     elif sparse.is_sparse(entry):
         sparse.check_structure(target, entry, target_label, label)
@@ -52,15 +49,31 @@ def pair(entry: Any, target: Any, label: str, target_label: str) -> tuple[Array,
     return array, checks.target(target, array, target_label, label)
 
 
-def resolve_one(t: Any, out: Any) -> tuple[Array, Array, Any]:
+def resolve_one(t: Any, out: Any, *, values: bool = False) -> tuple[Array, Array, Any]:
     """Return the array of a single entry, that of its target, and what holds the target."""
     label, target_label = ARRAY.entry(0), ARRAY.target(0)
     if out is None:
-        array = source(t, label)
+        array = source(t, label, values=values)
         return array, *new_target(t, array, label)
-    array, target = pair(t, out, label, target_label)
-    overlap.check([array], [target], ARRAY)
+    array, target = pair(t, out, label, target_label, values=values)
+    if out is not t and np.may_share_memory(array, target):
+        overlap.check([array], [target], ARRAY)
     return array, target, out
+
+
+def resolve_plain(t: Any, out: Any) -> tuple[Array, Array, Array] | None:
+    """Return what `resolve_one` does for plain arrays of numbers; None for what needs a closer look."""
+    if type(t) is not np.ndarray or t.dtype.kind not in "fiu" or t.dtype.type is np.longdouble:
+        return None
+    if out is None:
+        result = empty_like(t)
+        return t, result, result
+    if type(out) is not np.ndarray or out.dtype != t.dtype or out.shape != t.shape:
+        return None
+    flags = out.flags
+    if not (flags.forc and flags.writeable) or (out is not t and np.may_share_memory(t, out)):
+        return None
+    return t, out, out
 
 
 class Prepared(NamedTuple):

@@ -70,3 +70,11 @@ def same_elements(array: Array, other: Array) -> bool:
     """Tell whether two arrays of one shape are views of the same elements, each at the same place."""
     same_start = array.ctypes.data == other.ctypes.data
     return same_start and array.dtype == other.dtype and axis_steps(array) == axis_steps(other)
+
+
+def count_nonfinite(array: Array) -> tuple[int, int]:
+    """Count the NaN and the infinite elements of an array; a complex one with both counts as NaN."""
+    with np.errstate(all="ignore"):
+        wide = array if array.dtype.kind in "fc" else array.astype(np.float32)
+        nans, infinities = np.isnan(wide), np.isinf(wide)
+    return int(nans.sum()), int((infinities & ~nans).sum())

@@ -87,6 +87,34 @@ def package_stamp() -> str:
     return digest.hexdigest()[:16]
 
 
+def read(path: Path) -> bytes | None:
+    """Return what was saved in a file; None where there is none, or it is truncated or overwritten."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, payload = content[:32], content[32:]
+    return payload if sha256(payload).digest() == digest else None
+
+
+def write(path: Path, payload: bytes, name: str) -> None:
+    """Save machine code in a file, in place of that of other versions of the package.
+
+    The file appears as a whole, and starts with the digest of its content.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f"{path.suffix}.{uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(sha256(payload).digest() + payload)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    for other in path.parent.glob(f"{name}*{path.suffix}*"):
+        if not other.name.startswith(f"{name}{package_stamp()}-"):
+            with suppress(OSError):
+                other.unlink()
+
+
 # --- the cache ----------------------------------------------------------------------------------------------
 
 
@@ -95,8 +123,7 @@ class PackageCache:
 
     The key is in the name of the file. Numba numbers its files, and two processes that compile at once can
     give one number to two signatures: the machine code of one is then run for the other. Its key also leaves
-    the options out, so that the parallel twin of a function would be handed the serial one. Each file starts
-    with the digest of its content: what is truncated or overwritten is not loaded.
+    the options out, so that the parallel twin of a function would be handed the serial one.
     """
 
     # How long another process that compiles the same is waited for. One that is stopped is waited for once.
@@ -145,13 +172,12 @@ class PackageCache:
         self.was_found = False
         for place in places():
             try:
-                content = (place / self.file_name(signature, target_context.codegen())).read_bytes()
-                digest, payload = content[:32], content[32:]
-                if sha256(payload).digest() == digest:
+                payload = read(place / self.file_name(signature, target_context.codegen()))
+                if payload is not None:
                     result = CompileResult._rebuild(target_context, *pickle.loads(payload))
                     self.was_found = True
                     return result
-            except Exception:  # there is none, or it cannot be read, or not be used
+            except Exception:  # it cannot be used
                 continue
         return None
 
@@ -166,20 +192,7 @@ class PackageCache:
             return
         for place in places():
             try:
-                place.mkdir(parents=True, exist_ok=True)
-                temporary = place / f"{name}.{uuid4().hex}.tmp"
-                try:
-                    temporary.write_bytes(sha256(payload).digest() + payload)
-                    temporary.replace(place / name)
-                finally:
-                    temporary.unlink(missing_ok=True)
-                self._remove_other_versions(place)
+                write(place / name, payload, self._name)
             except OSError:  # a full disk, or a directory that has gone or cannot be written
                 continue
             return
-
-    def _remove_other_versions(self, place: Path) -> None:
-        for other in place.glob(f"{self._name}*.nbc*"):
-            if not other.name.startswith(f"{self._name}{package_stamp()}-"):
-                with suppress(OSError):
-                    other.unlink()

@@ -87,42 +87,88 @@ def square_root(total: float, error: float) -> tuple[float, float]:
     return math.ldexp(root, half), math.ldexp(rest, half)
 
 
-def returned_norm(norm_hi: float, norm_lo: float, prescale: float, compensated: bool) -> float:
+def returned_norm(
+    norm_hi: float, norm_lo: float, prescale: float, loss_scale: float, compensated: bool
+) -> float:
     """Return the norm as the caller gets it: rounded to float32 unless the list has 64-bit elements."""
     norm = (norm_hi + norm_lo) / prescale
+    if loss_scale != 1.0:
+        norm /= loss_scale
     return norm if compensated else np.float64(np.float32(norm))
 
 
-def scale_factor(
-    norm_hi: float, norm_lo: float, prescale: float, returned: float, clip_norm: float
-) -> tuple[float, float]:
-    """Return (factor, prefactor): the clipped value of an element is element * prefactor * factor.
+def quotient(dividend: float, divisor_hi: float, divisor_lo: float, scale: int) -> tuple[float, float]:
+    """Return dividend / ((divisor_hi + divisor_lo) * 2**scale) as (factor, prefactor).
 
-    The factor is clip_norm * prescale / (norm_hi + norm_lo), rounded once but for some 2**-50 of an ulp. The
-    prefactor is 1, but where the factor alone would be subnormal and so lose bits.
+    The factor is rounded once but for some 2**-50 of an ulp. The prefactor is 1, but where the factor alone
+    would be subnormal and so lose bits: an element is multiplied by both.
     """
-    if not math.isfinite(norm_hi):
-        return math.nan, 1.0
-    if clip_norm == 0.0:
-        return 0.0, 1.0
-    norm = (norm_hi + norm_lo) / prescale
-    if norm <= clip_norm or returned <= clip_norm:
-        return 1.0, 1.0
-    divisor, exponent = math.frexp(norm_hi)
-    dividend, clip_exponent = math.frexp(clip_norm)
-    quotient = dividend / divisor
-    high, divisor_high = (quotient + UPPER_HALF) - UPPER_HALF, (divisor + UPPER_HALF) - UPPER_HALF
-    low, divisor_low = quotient - high, divisor - divisor_high
+    divisor, exponent = math.frexp(divisor_hi)
+    dividend, dividend_exponent = math.frexp(dividend)
+    ratio = dividend / divisor
+    high, divisor_high = (ratio + UPPER_HALF) - UPPER_HALF, (divisor + UPPER_HALF) - UPPER_HALF
+    low, divisor_low = ratio - high, divisor - divisor_high
     residual = (dividend - high * divisor_high) - high * divisor_low
     residual = (residual - low * divisor_high) - low * divisor_low
-    quotient += (residual / quotient - math.ldexp(norm_lo, -exponent)) * quotient / divisor
-    _, prescale_exponent = math.frexp(prescale)
-    power = clip_exponent - exponent + prescale_exponent - 1
-    factor = math.ldexp(quotient, power)
+    ratio += (residual / ratio - math.ldexp(divisor_lo, -exponent)) * ratio / divisor
+    power = dividend_exponent - exponent - scale
+    factor = math.ldexp(ratio, power)
     if factor < SMALLEST_NORMAL:
         # The power of two goes into the prefactor, and four times that, so that the factor is less than 1/2:
         # what the product with the prefactor loses to underflow is less than a quarter of the result's last
         # place.
         shift = max(power + 2, -1074)
-        return math.ldexp(quotient, power - shift), math.ldexp(1.0, shift)
+        return math.ldexp(ratio, power - shift), math.ldexp(1.0, shift)
     return factor, 1.0
+
+
+def scale_factor_by(quotient: Callable[..., tuple[float, float]]) -> Callable[..., tuple[float, float]]:
+    """Make the decision what the elements are multiplied by, for the `quotient` of a target."""
+
+    def scale_factor(
+        norm_hi: float,
+        norm_lo: float,
+        prescale: float,
+        returned: float,
+        clip_norm: float,
+        eps: float,
+        loss_scale: float,
+    ) -> tuple[float, float]:
+        """Return (factor, prefactor): the clipped value of an element is element * prefactor * factor.
+
+        With norm = (norm_hi + norm_lo) / prescale, of elements that are not yet divided by loss_scale:
+        factor = clip_norm / (norm + eps * loss_scale), or 1 / loss_scale where nothing is clipped.
+        """
+        if not math.isfinite(norm_hi):
+            return math.nan, 1.0
+        if clip_norm == 0.0:
+            return 0.0, 1.0
+        norm = (norm_hi + norm_lo) / prescale / loss_scale + eps
+        if norm <= clip_norm or returned + eps <= clip_norm:
+            return (1.0, 1.0) if loss_scale == 1.0 else quotient(1.0, loss_scale, 0.0, 0)
+        _, prescale_exponent = math.frexp(prescale)
+        if eps == 0.0:
+            return quotient(clip_norm, norm_hi, norm_lo, 1 - prescale_exponent)
+        # norm + eps * loss_scale as (high + low) * 2**scale, by Knuth's sum and Dekker's product.
+        first, exponent = math.frexp(norm_hi)
+        exponent_of_norm = exponent + 1 - prescale_exponent
+        left, left_exponent = math.frexp(eps)
+        right, right_exponent = math.frexp(loss_scale)
+        product, exponent_of_product = left * right, left_exponent + right_exponent
+        left_high, right_high = (left + UPPER_HALF) - UPPER_HALF, (right + UPPER_HALF) - UPPER_HALF
+        left_low, right_low = left - left_high, right - right_high
+        rest = ((left_high * right_high - product) + left_high * right_low) + left_low * right_high
+        rest += left_low * right_low
+        scale = max(exponent_of_norm, exponent_of_product)
+        if norm_hi == 0.0:
+            scale = exponent_of_product
+        first = math.ldexp(first, exponent_of_norm - scale)
+        second = math.ldexp(product, exponent_of_product - scale)
+        high = first + second
+        back = high - first
+        low = (first - (high - back)) + (second - back)
+        low += math.ldexp(norm_lo, 1 - prescale_exponent - scale)
+        low += math.ldexp(rest, exponent_of_product - scale)
+        return quotient(clip_norm, high, low, scale)
+
+    return scale_factor

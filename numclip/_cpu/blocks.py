@@ -17,7 +17,7 @@ from numclip._core.emit import emitter
 from numclip._core.fpenv import default_fpenv
 from numclip._core.jit import helper, named_helper
 from numclip._cpu.scaling import scale_segment
-from numclip._cpu.sums import fold, sum_of_squares
+from numclip._cpu.sums import fold, largest_absolute, sum_of_absolutes, sum_of_squares
 from numclip._cpu.typecodes import number, pointer
 
 # A list of up to so many chunks is scaled from its end, in segments of so many elements: the level-2 cache
@@ -41,10 +41,21 @@ def _integers(emit: Any, address: Any) -> Any:
     return emit.builder.inttoptr(address, emit.context.get_value_type(emit.signature.return_type))
 
 
+@emits(lambda address: types.CPointer(types.float64)(types.intp))
+def _floats(emit: Any, address: Any) -> Any:
+    return emit.builder.inttoptr(address, emit.context.get_value_type(emit.signature.return_type))
+
+
 @helper
 def integers_at(address: int, rows: int, columns: int) -> Any:
     """Return the table of integers at an address."""
     return carray(_integers(address), (rows, columns))
+
+
+@helper
+def floats_at(address: int, count: int) -> Any:
+    """Return the float64 at an address."""
+    return carray(_floats(address), (count,))
 
 
 @helper
@@ -99,29 +110,36 @@ def bounds(block: int, blocks: int, chunks: int) -> tuple[int, int]:
     return block * chunks // blocks, (block + 1) * chunks // blocks
 
 
-@helper
-def sum_chunks(
-    items: Any,
-    typecode: Any,
-    start: int,
-    stop: int,
-    prescale: float,
-    compensated: Any,
-    sums: Any,
-    errors: Any,
-) -> None:
-    """Sum the squares of each chunk from `start` to `stop`."""
-    i, chunk = _item_with(items, len(items), start), start
-    while chunk < stop:
-        source, _, length, first, _ = _item(items, i)
-        values = view(source, length, typecode)
-        begin = (chunk - first) * CHUNK
-        while begin < length and chunk < stop:
-            end = min(begin + CHUNK, length)
-            sums[chunk], errors[chunk] = sum_of_squares(values, begin, end, prescale, compensated)
-            chunk += 1
-            begin = end
-        i += 1
+def _sum_chunks_by(name: str, chunk_sum: Any) -> Any:
+    """Make what sums the chunks from `start` to `stop`, of rows of one typecode."""
+
+    @named_helper(name)
+    def sum_chunks(
+        items: Any,
+        typecode: Any,
+        start: int,
+        stop: int,
+        prescale: float,
+        compensated: Any,
+        sums: Any,
+        errors: Any,
+    ) -> None:
+        i, chunk = _item_with(items, len(items), start), start
+        while chunk < stop:
+            source, _, length, first, _ = _item(items, i)
+            values = view(source, length, typecode)
+            begin = (chunk - first) * CHUNK
+            while begin < length and chunk < stop:
+                end = min(begin + CHUNK, length)
+                sums[chunk], errors[chunk] = chunk_sum(values, begin, end, prescale, compensated)
+                chunk += 1
+                begin = end
+            i += 1
+
+    return sum_chunks
+
+
+sum_chunks = _sum_chunks_by("sum_chunks", sum_of_squares)
 
 
 @helper
@@ -169,3 +187,5 @@ def scale_chunks(
 
 # The share of a thread of its own; the functions above are for a caller that has set the environment.
 sum_block, scale_block = default_fpenv(sum_chunks), default_fpenv(scale_chunks)
+sum_block_of_absolutes = default_fpenv(_sum_chunks_by("sum_chunks_of_absolutes", sum_of_absolutes))
+largest_of_block = default_fpenv(_sum_chunks_by("largest_of_chunks", largest_absolute))

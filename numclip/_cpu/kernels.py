@@ -13,11 +13,12 @@ from numba import prange, types
 from numclip._core import contract
 from numclip._core.contract import COLUMNS, FIRST_CHUNK, LENGTH
 from numclip._core.fpenv import default_fpenv
-from numclip._core.jit import helper, kernel
+from numclip._core.jit import helper, kernel, named_helper
 from numclip._cpu import pack
 from numclip._cpu.blocks import (
     bounds,
     chunks_of,
+    floats_at,
     gather,
     rows_at,
     scale_block,
@@ -50,7 +51,7 @@ _SUMS = types.Array(types.float64, 1, "C")
 prescale_for = helper(contract.prescale_for)
 square_root = helper(contract.square_root)
 returned_norm = helper(contract.returned_norm)
-scale_factor = helper(contract.scale_factor)
+scale_factor = named_helper("scale_factor")(contract.scale_factor_by(helper(contract.quotient)))
 
 
 gather_block = default_fpenv(gather)
@@ -94,6 +95,18 @@ def sum_squares(
 
 @default_fpenv
 @helper
+def _total_of(sums: Any, errors: Any, compensated: Any) -> tuple[float, float]:
+    return fold(sums, errors, 0, sums.size, compensated)
+
+
+@kernel(lambda compensated: (_SUMS, _SUMS, compensation(compensated)))
+def total_of(sums: Any, errors: Any, compensated: Any) -> tuple[float, float]:
+    """Return the sum of the sums of the arrays, in the order of the list, and its error."""
+    return _total_of(sums.copy(), errors.copy(), compensated)
+
+
+@default_fpenv
+@helper
 def _norm_of_sums(sums: Any, errors: Any, compensated: Any) -> tuple[float, float, float]:
     total, error = fold(sums, errors, 0, sums.size, compensated)
     norm_hi, norm_lo = square_root(total, error)
@@ -111,20 +124,46 @@ def norm_of_sums(sums: Any, errors: Any, compensated: Any) -> tuple[float, float
 
 @default_fpenv
 @helper
+def _norms_of_rows(sums: Any, errors: Any, prescale: float, norms: Any) -> None:
+    for i in range(norms.size):
+        norm_hi, norm_lo = square_root(sums[i], errors[i])
+        norms[i] = (norm_hi + norm_lo) / prescale
+
+
+@kernel(lambda: (_SUMS, _SUMS, _FLOAT, _SUMS))
+def norms_of_rows(sums: Any, errors: Any, prescale: float, norms: Any) -> None:
+    """Set norms[i] to the norm of the array whose sum is sums[i]."""
+    _norms_of_rows(sums, errors, prescale, norms)
+
+
+@default_fpenv
+@helper
 def _decide(
-    norm_hi: float, norm_lo: float, prescale: float, clip_norm: float, compensated: bool
+    norm_hi: float,
+    norm_lo: float,
+    prescale: float,
+    clip_norm: float,
+    eps: float,
+    loss_scale: float,
+    compensated: bool,
 ) -> tuple[float, float, float, float]:
-    norm = returned_norm(norm_hi, norm_lo, prescale, compensated)
-    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, norm, clip_norm)
+    norm = returned_norm(norm_hi, norm_lo, prescale, loss_scale, compensated)
+    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, norm, clip_norm, eps, loss_scale)
     return norm, factor, prefactor, factor * prefactor
 
 
-@kernel(lambda: (_FLOAT, _FLOAT, _FLOAT, _FLOAT, types.boolean))
+@kernel(lambda: (*[_FLOAT] * 6, types.boolean))
 def decide(
-    norm_hi: float, norm_lo: float, prescale: float, clip_norm: float, compensated: bool
+    norm_hi: float,
+    norm_lo: float,
+    prescale: float,
+    clip_norm: float,
+    eps: float,
+    loss_scale: float,
+    compensated: bool,
 ) -> tuple[float, float, float, float]:
     """Return (norm, factor, prefactor, factor * prefactor)."""
-    return _decide(norm_hi, norm_lo, prescale, clip_norm, compensated)
+    return _decide(norm_hi, norm_lo, prescale, clip_norm, eps, loss_scale, compensated)
 
 
 @kernel(lambda typecode: (_ROWS, typecode_type(typecode), _INT, _FLOAT, _FLOAT), parallel=True)
@@ -142,59 +181,88 @@ def scale(rows: Any, typecode: Any, blocks: int, factor: float, prefactor: float
 @default_fpenv
 @helper
 def _clip(
-    rows: Any, chunks: int, typecode: Any, compensated: Any, sums: Any, errors: Any, clip_norm: float
-) -> tuple[float, float]:
+    rows: Any,
+    chunks: int,
+    typecode: Any,
+    compensated: Any,
+    sums: Any,
+    errors: Any,
+    clip_norm: float,
+    eps: float,
+    loss_scale: float,
+) -> tuple[float, float, float]:
     """Sum, decide and scale; must not allocate: unlocked, a MemoryError could not be raised.
 
-    Returns the norm, for `numpy_scalar`, and the factor. `sums` and `errors` have room for those of the
-    chunks, and behind them for those of the rows.
+    Returns the norm, for `numpy_scalar`, the factor and the prescale. `sums` and `errors` have room for those
+    of the chunks, behind them twice for those of the rows: the first are folded, the second are left.
     """
-    prescale, is_compensated = 1.0, compensated is not None
+    prescale, is_compensated, count = 1.0, compensated is not None, len(rows)
     while True:
         sum_chunks(rows, typecode, 0, chunks, prescale, compensated, sums, errors)
         gather(rows, sums, errors, compensated, sums, errors, chunks)
-        total, error = fold(sums, errors, chunks, chunks + len(rows), compensated)
+        for i in range(chunks, chunks + count):
+            sums[i + count], errors[i + count] = sums[i], errors[i]
+        total, error = fold(sums, errors, chunks, chunks + count, compensated)
         needed = prescale_for(total)
         if not is_compensated or prescale != 1.0 or needed == 1.0:
             break
         prescale = needed
     norm_hi, norm_lo = square_root(total, error)
-    norm = returned_norm(norm_hi, norm_lo, prescale, is_compensated)
-    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, norm, clip_norm)
+    norm = returned_norm(norm_hi, norm_lo, prescale, loss_scale, is_compensated)
+    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, norm, clip_norm, eps, loss_scale)
     scale_chunks(rows, chunks, typecode, 0, chunks, factor, prefactor)
-    return stored(norm, not is_compensated), factor * prefactor
+    return stored(norm, not is_compensated), factor * prefactor, prescale
 
 
 @helper
-def _clip_rows(rows: Any, typecode: Any, clip_norm: float) -> tuple[float, float]:
-    """Clip a packed list of one typecode by one thread; the rows are unowned."""
+def _clip_rows(
+    rows: Any, typecode: Any, clip_norm: float, eps: float, loss_scale: float, kept: int
+) -> tuple[float, float]:
+    """Clip a packed list of one typecode by one thread; the rows are unowned.
+
+    The sums of the rows, their errors and the prescale go to the address `kept`, if that is not 0.
+    """
     count, chunks = len(rows), 0
     if count > 0:
         chunks = rows[-1, FIRST_CHUNK] + chunks_of(rows[-1, LENGTH])
-    sums, errors = np.empty(chunks + count), np.empty(chunks + count)
+    sums, errors = np.empty(chunks + 2 * count), np.empty(chunks + 2 * count)
     state = release_lock(chunks > LOCKED_CHUNKS)
-    norm, factor = _clip(
-        rows, chunks, typecode, compensated_alone(typecode), unowned(sums), unowned(errors), clip_norm
+    flag, own_sums, own_errors = compensated_alone(typecode), unowned(sums), unowned(errors)
+    norm, factor, prescale = _clip(
+        rows, chunks, typecode, flag, own_sums, own_errors, clip_norm, eps, loss_scale
     )
     take_lock(state)
+    if kept != 0:
+        kept_sums = floats_at(kept, 2 * count + 1)
+        kept_sums[2 * count] = prescale
+        for i in range(count):
+            kept_sums[i], kept_sums[count + i] = sums[chunks + count + i], errors[chunks + count + i]
     keep(sums)
     keep(errors)
     return norm, factor
 
 
-@kernel(lambda typecode: (_INT, _INT, typecode_type(typecode), _INT, _INT, _FLOAT), nogil=False)
+@kernel(lambda typecode: (_INT, _INT, typecode_type(typecode), _INT, _INT, _INT, *[_FLOAT] * 3), nogil=False)
 def clip_rows(
-    address: int, count: int, typecode: Any, scalar_function: int, scalar_dtype: int, clip_norm: float
+    address: int,
+    count: int,
+    typecode: Any,
+    scalar_function: int,
+    scalar_dtype: int,
+    kept: int,
+    eps: float,
+    loss_scale: float,
+    clip_norm: float,
 ) -> tuple[Any, float]:
     """Clip the packed list of one typecode at an address, by one thread; return (norm, factor)."""
-    norm, factor = _clip_rows(rows_at(address, count), typecode, clip_norm)
+    norm, factor = _clip_rows(rows_at(address, count), typecode, clip_norm, eps, loss_scale, kept)
     return numpy_scalar(norm, scalar_function, scalar_dtype), factor
 
 
 @kernel(
     lambda typecode: (
         *(py_list, py_list, _INT, _INT, typecode_type(typecode)),
-        *(_INT, _INT, _FLOAT, _INT),
+        *(_INT, _INT, _FLOAT, _FLOAT, _FLOAT, _INT),
     ),
     nogil=False,
 )
@@ -207,6 +275,8 @@ def clip_list(
     scalar_function: int,
     scalar_dtype: int,
     clip_norm: float,
+    eps: float,
+    loss_scale: float,
     most: int,
 ) -> tuple[Any, float, Any]:
     """Pack and clip a list of plain arrays of one typecode by one thread, all in one call.
@@ -220,20 +290,10 @@ def clip_list(
     done, typecodes, total, overlaps = pack.pack(sources, targets, known_address, rows, 0, mode)
     norm, factor, packed = 0.0, 0.0, False
     if done == count and not overlaps and total <= most and typecodes == 1 << number(typecode):
-        norm, factor = _clip_rows(rows, typecode, clip_norm)
+        norm, factor = _clip_rows(rows, typecode, clip_norm, eps, loss_scale, 0)
     else:
         packed = True
         table[count, 0], table[count, 1], table[count, 2], table[count, 3] = done, typecodes, total, overlaps
     rest = new_bytearray(table.ctypes.data, table.nbytes) if packed else none()
     keep(table)
     return numpy_scalar(norm, scalar_function, scalar_dtype), factor, rest
-
-
-@kernel(lambda typecode: (_ROWS, typecode_type(typecode), _SUMS, _SUMS))
-def clip_each(rows: Any, typecode: Any, clip_norms: Any, factors: Any) -> None:
-    """Clip each row as a list of its own, to a norm of its own, and set its factor."""
-    for i in range(len(rows)):
-        row = rows[i : i + 1]
-        chunks = chunks_of(rows[i, LENGTH])
-        sums, errors = np.empty(chunks + 1), np.empty(chunks + 1)
-        _, factors[i] = _clip(row, chunks, typecode, compensated_alone(typecode), sums, errors, clip_norms[i])

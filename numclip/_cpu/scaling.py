@@ -78,7 +78,9 @@ def scale_segment(
     source: Any, target: Any, in_place: bool, chunks: int, factor: float, prefactor: float
 ) -> None:
     """Write the clipped values of a part of one array; `chunks` is the size of the list."""
-    if prefactor != 1.0:
+    if prefactor == 0.0:  # a step that is skipped: a product with 0 may be NaN
+        target[:] = 0
+    elif prefactor != 1.0:
         scale_twice(source, target, factor, prefactor)
     elif factor != 1.0 and (in_place or chunks < NONTEMPORAL_CHUNKS or target.itemsize == 2):
         scale(source, target, factor, prefactor)

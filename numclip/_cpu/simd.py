@@ -12,7 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
 from numclip._core.emit import emitter
-from numclip._core.half import F64, splat
+from numclip._core.half import F64, I64, splat
 
 WIDTH = 8
 
@@ -69,6 +69,22 @@ def minimum(emit: Any, left: Any, right: Any) -> Any:
 def maximum(emit: Any, left: Any, right: Any) -> Any:
     """Return the larger one of left and right."""
     return emit.builder.select(emit.builder.fcmp_ordered(">", left, right), left, right)
+
+
+@emits(lambda value: lanes(lanes))
+def absolute(emit: Any, value: Any) -> Any:
+    """Return the absolute value."""
+    return _vector_function(emit.builder, "fabs", value)
+
+
+@emits(lambda left, right: lanes(lanes, lanes))
+def larger_magnitude(emit: Any, left: Any, right: Any) -> Any:
+    """Return the larger one of two that are not negative; a NaN is larger than all numbers.
+
+    Their bits are compared, as integers.
+    """
+    bits = [emit.builder.bitcast(value, I64) for value in (left, right)]
+    return emit.builder.select(emit.builder.icmp_signed(">", *bits), left, right)
 
 
 @emits(lambda value, factor: lanes(lanes, types.float64))

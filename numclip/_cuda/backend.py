@@ -1,30 +1,17 @@
-"""The backend for CUDA arrays; see `numclip._backend.Backend`."""
+"""The backend for CUDA arrays, as `numclip._backend` describes it: results and norms stay on the device."""
 
 from typing import Any
 
 from numclip._arrays.labels import LIST, Labels
-from numclip._arrays.output import NEW, NONE
-from numclip._cuda import plan as plans
-
-
-def _out(t_list: Any, output: Any) -> Any:
-    return None if output is NONE else ... if output is NEW else output
-
-
-class Plan(plans.Plan):
-    """A list, packed once."""
-
-    def clip(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
-        """Clip."""
-        return self.run(clip_norm, use_norm)
-
-    def as_function(self) -> Any:
-        """Return `clip`."""
-        return self.run
+from numclip._arrays.options import DEFAULT, Options
+from numclip._arrays.output import NONE
+from numclip._cuda import numbers
+from numclip._cuda.plan import Plan, load_kernels
+from numclip._cuda.target import driver
 
 
 class CUDA:
-    """Lists of CUDA arrays."""
+    """Clip lists of arrays on one CUDA device; the host does not wait for it."""
 
     def clip(
         self,
@@ -32,29 +19,64 @@ class CUDA:
         output: Any,
         clip_norm: Any,
         use_norm: Any = None,
+        options: Options = DEFAULT,
         labels: Labels = LIST,
         stream: Any = None,
     ) -> tuple[list[Any], Any, None]:
-        """Clip once; return (results, norm, None)."""
-        return plans.clip(t_list, _out(t_list, output), clip_norm, use_norm, labels, stream)
+        """Clip once; return (results, norm, None): only the device knows the factor."""
+        limit, given = self._numbers(clip_norm, use_norm)
+        plan = Plan(t_list, output, labels, stream)
+        norm, factor = plan.clip(limit, given, options)
+        return plan.results, norm if use_norm is None else use_norm, factor
 
-    def factor(self, t_list: Any, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
-        """Write nothing; return (factor, norm)."""
-        return plans.clip_factor(t_list, clip_norm, use_norm)
+    def factor(
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
+    ) -> tuple[Any, Any]:
+        """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
+        limit, given = self._numbers(clip_norm, use_norm)
+        factor, norm = Plan(t_list, NONE, labels).factor(limit, given, options)
+        return factor, norm if use_norm is None else use_norm
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
+        """Raise: the norms of single arrays are measured on the CPU alone."""
+        raise TypeError("tensor_norms is for arrays on the CPU")
+
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
-        return Plan(t_list, _out(t_list, output), keep=True)
+        driver.require()
+        return Plan(t_list, output, labels, keep=True)
 
-    clip_norm = staticmethod(plans.clip_norm)
-    use_norm = staticmethod(plans.use_norm)
+    def clip_norm(self, value: Any) -> Any:
+        """Return a clip_norm as a plan takes it: a float, or a 0-d array on the device."""
+        return numbers.clip_norm(value)
+
+    def use_norm(self, value: Any) -> Any:
+        """Return a use_norm as a plan takes it: a float, or a 0-d array on the device."""
+        return numbers.use_norm(value)
 
     def clip_along(self, t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
+        """Raise: slices along axes are clipped on the CPU alone."""
+        raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU with axes")
+
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
         """Refuse."""
-        raise TypeError("t is a CUDA array: clip_by_norm along axes is for the CPU")
+        raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
 
     def compile_ahead(self, typecodes: set[int]) -> None:
-        """Compile nothing yet."""
+        """Compile for this thread's device the kernels of lists of one of these element types."""
+        driver.require()
+        with driver.on_device(driver.current_device() or 0):
+            for typecode in sorted(typecodes):
+                load_kernels((typecode,), writes=True)
+
+    def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
+        driver.require()
+        return numbers.clip_norm(clip_norm), None if use_norm is None else numbers.use_norm(use_norm)
 
 
 BACKEND = CUDA()

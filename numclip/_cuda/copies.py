@@ -1,29 +1,29 @@
 """Copies between arrays with gaps and the dense buffers that stand in for them."""
 
-from functools import cache
 from typing import Any
 
 from numba import cuda, int64
 
 from numclip._cuda.grid import load_double, load_int
-from numclip._cuda.intrinsics import load_bytes, store_bytes
-from numclip._cuda.table import FACTOR, STEP
+from numclip._cuda.kernel import kernel
+from numclip._cuda.table import FACTOR, PREFACTOR
+from numclip._cuda.target import intrinsics
 
 
-@cache
+@kernel(lambda item, back: (int64,) * 6)
 def copy_elements(item: int, back: bool) -> Any:
     """Make the kernel that copies items of so many bytes into the buffer, or back; a thread for each.
 
     The shape, then the strides in bytes, stand at `description`. With a workspace given, nothing is copied
     where nothing was clipped.
     """
-    load_item, store_item = load_bytes(item), store_bytes(item)
+    load_item, store_item = intrinsics.load_bytes(item), intrinsics.store_bytes(item)
 
     @cuda.jit
     def copy(elements, axes, description, strided, buffer, workspace):
         if workspace != 0:
-            factor, step = load_double(workspace + 8 * FACTOR), load_double(workspace + 8 * STEP)
-            if factor == 1.0 and step == 1.0:
+            factor, prefactor = load_double(workspace + 8 * FACTOR), load_double(workspace + 8 * PREFACTOR)
+            if factor == 1.0 and prefactor == 1.0:
                 return
         element = int64(cuda.blockIdx.x) * cuda.blockDim.x + cuda.threadIdx.x
         if element >= elements:

@@ -1,32 +1,56 @@
-"""What a plan needs of Numba's CUDA API: devices, streams, memory that is uploaded, and launches."""
+"""What a plan asks of the CUDA driver: devices, streams, events, memory, copies and launches.
 
-import threading
-import warnings
+Devices are numbers, streams the handles of the CUDA API. `simulator.driver` has the same names for Numba's
+simulator. The bindings are called directly: Numba's launcher takes 30 us, and its events log errors.
+"""
+
+import ctypes
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, lru_cache
+from functools import cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
-from numba import cuda
+from cuda.bindings import driver as cu
+from numba import cuda, float64
 from numpy.typing import NDArray
 
-# Handles of the CUDA API.
-LEGACY_STREAM, PER_THREAD_STREAM = 1, 2
+from numclip._core import apart
+from numclip._cuda.kernel import Kernel
+from numclip._cuda.machine_code import machine_code
 
-INSTALL = "pip install 'numclip[cuda13]', or 'numclip[cuda12]' for a driver of CUDA 12"
+
+class DriverError(RuntimeError):
+    """A call of the driver has failed."""
+
+
+def _call(function: Any, *arguments: Any) -> Any:
+    error, *values = function(*arguments)
+    if error:
+        raise DriverError(f"{function.__name__}: {error.name}")
+    return values[0] if values else None
 
 
 @cache
 def require() -> None:
     """Raise where there is no driver or no GPU."""
-    if not cuda.is_available():
-        raise RuntimeError(f"numclip finds no CUDA driver for Numba: {str(cuda.cuda_error()).strip()}")
+    try:
+        _call(cu.cuInit, 0)
+        count = _call(cu.cuDeviceGetCount)
+    except Exception as error:  # the bindings raise errors of several types where they find no library
+        raise RuntimeError(f"numclip finds no CUDA driver: {error}") from None
+    if count == 0:
+        raise RuntimeError("numclip finds no CUDA GPU")
 
 
-def current_device() -> int:
-    """Return the number of this thread's device."""
-    number: int = cuda.current_context().device.id
-    return number
+# --- devices ------------------------------------------------------------------------------------------------
+
+
+def current_device() -> int | None:
+    """Return the number of this thread's device; None for a thread that has none yet."""
+    error, number = cu.cuCtxGetDevice()
+    return None if error else int(number)
 
 
 class UnknownAddress(Exception):
@@ -35,137 +59,142 @@ class UnknownAddress(Exception):
 
 def device_of(address: int) -> int:
     """Return the number of the device that an address belongs to."""
-    from cuda.bindings import driver
-
-    attribute = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
-    current_device()  # the driver answers once there is a context
-    error, number = driver.cuPointerGetAttribute(attribute, address)
-    if error != driver.CUresult.CUDA_SUCCESS:
+    attribute = cu.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    error, number = cu.cuPointerGetAttribute(attribute, address)
+    if error:
         raise UnknownAddress(f"the address {address:#x}, which is not one of a CUDA device: {error.name}")
     return int(number)
 
 
+@cache
+def _context(device: int) -> Any:
+    return _call(cu.cuDevicePrimaryCtxRetain, _call(cu.cuDeviceGet, device))
+
+
+class _Device:
+    """Makes a device this thread's for the time of a with statement."""
+
+    def __init__(self, number: int) -> None:
+        self._context = _context(number)
+
+    def __enter__(self) -> None:
+        _call(cu.cuCtxPushCurrent, self._context)
+
+    def __exit__(self, *_: object) -> None:
+        _call(cu.cuCtxPopCurrent)
+
+
 def on_device(number: int) -> AbstractContextManager[Any]:
     """Make a device this thread's for the time of a with statement."""
-    if current_device() == number:
-        return nullcontext()
-    context: AbstractContextManager[Any] = cuda.gpus[number]
-    return context
+    return nullcontext() if current_device() == number else _Device(number)
 
 
-def handle_of(stream: Any) -> int:
-    """Return the handle of a stream of CuPy, torch, Numba or cuda.core, or of a plain handle."""
-    handle: Any = stream
-    if callable(protocol := getattr(stream, "__cuda_stream__", None)):
-        handle = protocol()[1]
-    else:
-        for name in ("cuda_stream", "ptr", "handle"):
-            handle = getattr(stream, name, handle)
-    try:
-        if not isinstance(handle, str):
-            return int(handle) or LEGACY_STREAM
-    except TypeError:
-        pass
-    raise TypeError(f"stream should be a CUDA stream or its handle. Received {type(stream)}")
+# --- streams and events -------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def stream_of(device: int, handle: int) -> Any:
-    """Return Numba's object for the stream with this handle."""
-    return cuda.external_stream(handle)
-
-
-def is_capturing(handle: int) -> bool:
+def is_capturing(stream: int) -> bool:
     """Tell whether the work on a stream is not done but recorded, for a graph."""
-    from cuda.bindings import driver
-
-    _, status = driver.cuStreamIsCapturing(handle)
-    return bool(status == driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
+    status = _call(cu.cuStreamIsCapturing, stream)
+    return bool(status == cu.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
 
 
-def wait_for(handle: int, device: int, stream: Any) -> None:
-    """Let `stream` wait for what another one has been given so far; the host does not wait."""
-    event = cuda.event(timing=False)
-    event.record(stream_of(device, handle))
-    event.wait(stream)
+class Event:
+    """A point in the work on a stream."""
+
+    def __init__(self) -> None:
+        self._event = _call(cu.cuEventCreate, cu.CUevent_flags.CU_EVENT_DISABLE_TIMING.value)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_event"):
+            cu.cuEventDestroy(self._event)
+
+    def record(self, stream: int) -> None:
+        """Make this the point behind all that a stream has been given so far."""
+        _call(cu.cuEventRecord, self._event, stream)
+
+    def has_passed(self) -> bool:
+        """Tell whether the work up to this point is done."""
+        (error,) = cu.cuEventQuery(self._event)
+        return not error
+
+    def wait(self) -> None:
+        """Let the host wait until this point has passed."""
+        _call(cu.cuEventSynchronize, self._event)
+
+    def hold(self, stream: int) -> None:
+        """Let a stream wait until this point has passed; the host does not wait."""
+        _call(cu.cuStreamWaitEvent, stream, self._event, 0)
 
 
-def address_of(array: Any) -> int:
-    """Return the address of one of Numba's arrays."""
-    address: int = array.__cuda_array_interface__["data"][0]
-    return address
+def synchronize(stream: int) -> None:
+    """Let the host wait until the work on a stream is done."""
+    _call(cu.cuStreamSynchronize, stream)
 
 
-class Workspace:
-    """Memory on a device for the calls of one stream, and pinned memory of the host to fill it from."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        # Between these, nothing else may use the memory: a call is enqueued as a whole.
-        self.lock = threading.Lock()
-        self._table: Any = None
-        self._memory: Any = None
-        self._size = 0
-        self._heads: dict[int, Any] = {}
-        self._pinned: list[tuple[NDArray[np.int64], Any]] = []
-        self.address = 0
-
-    def fill(self, table: Any) -> None:
-        """Make this the memory of a table; nothing is uploaded if it is that of the table already."""
-        if table is self._table:
-            return
-        if table.size > self._size:
-            self._size = max(table.size, 2 * self._size)
-            self._memory = cuda.device_array(self._size, np.int64)
-            self._heads.clear()
-            self.address = address_of(self._memory)
-        self._table = None  # until it is there
-        self._upload(table.at(self.address))
-        self._table = table
-
-    def _upload(self, words: NDArray[np.int64]) -> None:
-        """Fill the first words; the host does not wait, neither for this nor for earlier uploads."""
-        pinned, event = self._free_pinned(words.size)
-        pinned[: words.size] = words
-        head = self._heads.get(words.size)
-        if head is None:
-            head = self._heads[words.size] = self._memory[: words.size]
-        head.copy_to_device(pinned[: words.size], stream=self.stream)
-        event.record(self.stream)
-
-    def _free_pinned(self, words: int) -> tuple[NDArray[np.int64], Any]:
-        for pinned, event in self._pinned:
-            if pinned.size >= words and event.query():
-                return pinned, event
-        self._pinned.append((cuda.pinned_array(max(words, 1024), np.int64), cuda.event(timing=False)))
-        return self._pinned[-1]
+# --- memory -------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def _workspace(device: int, handle: int, thread: int) -> Workspace:
-    return Workspace(stream_of(device, handle))
+# Scalars of Numba's are pieces of a larger array: to free memory is to wait for the device.
+_SLAB = 512
+_slabs: dict[int, Iterator[tuple[Any, int]]] = {}
 
 
-def shared_workspace(device: int, handle: int) -> Workspace:
-    """Return the workspace of a stream, for calls that leave nothing behind in it.
-
-    The stream keeps the calls in order, so they can use the same memory, and none has to be allocated.
-    """
-    return _workspace(device, handle, threading.get_ident() if handle == PER_THREAD_STREAM else 0)
+def _new_slab() -> Iterator[tuple[Any, int]]:
+    slab = cuda.device_array(_SLAB, np.float64)
+    first = slab.__cuda_array_interface__["data"][0]
+    return zip(repeat(slab), range(first, first + 8 * _SLAB, 8), strict=False)
 
 
-@lru_cache(maxsize=1024)
-def _configured(kernel: Any, blocks: int, threads: int, stream: Any) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Numba warns of small grids: a short list has no more to do
-        return kernel[blocks, threads, stream]
+def empty_scalar(dtype: Any, device: int) -> Any:
+    """Return a new 0-d array of Numba's on this thread's device."""
+    slab, address = next(_slabs.get(device, iter(())), (None, 0))
+    if slab is None:
+        _slabs[device] = _new_slab()
+        slab, address = next(_slabs[device])
+    interface = {"data": (address, False), "shape": (), "typestr": np.dtype(dtype).str, "version": 3}
+    return cuda.from_cuda_array_interface(interface, owner=slab, sync=False)
 
 
-def launch(kernel: Any, blocks: int, threads: int, stream: Any, *arguments: Any) -> None:
-    """Launch a kernel."""
-    try:
-        _configured(kernel, blocks, threads, stream)(*arguments)
-    except Exception as error:
-        if type(error).__name__ in ("NvvmSupportError", "DynamicLibNotFoundError"):
-            raise ImportError(f"Numba cannot compile for CUDA here: {INSTALL}") from error
-        raise
+def allocate_pinned(words: int) -> NDArray[np.int64]:
+    """Return memory of the host that a device can read."""
+    pinned: NDArray[np.int64] = cuda.pinned_array(words, np.int64)
+    return pinned
+
+
+def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
+    """Copy pinned memory to a device; the host does not wait."""
+    _call(cu.cuMemcpyHtoDAsync, address, pinned.ctypes.data, pinned.nbytes, stream)
+
+
+def download(address: int, words: int, stream: int) -> NDArray[np.float64]:
+    """Return so many float64 from a device, behind all that the stream has been given: the host waits."""
+    values = np.empty(words)
+    _call(cu.cuMemcpyDtoHAsync, values.ctypes.data, address, values.nbytes, stream)
+    synchronize(stream)
+    return values
+
+
+# --- kernels ------------------------------------------------------------------------------------------------
+
+
+def load(kernel: Kernel) -> Any:
+    """Compile a kernel for this thread's device, and bring it there; return what launches it."""
+    device = _call(cu.cuCtxGetDevice)
+    attribute = cu.CUdevice_attribute
+    capability = (
+        _call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
+        _call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
+    )
+    code, entry = apart.run((kernel, capability), lambda: machine_code(kernel, capability))
+    library = _call(cu.cuLibraryLoadData, code, [], [], 0, [], [], 0)
+    # Here and not at the first launch, which may be captured in a graph.
+    function = _call(cu.cuKernelGetFunction, _call(cu.cuLibraryGetKernel, library, entry.encode()))
+    types = tuple(ctypes.c_double if kind == float64 else ctypes.c_int64 for kind in kernel.types)
+    kernel.loaded[int(device)] = function, types
+    return kernel.loaded[int(device)]
+
+
+def launch(kernel: Kernel, blocks: int, threads: int, stream: int, *arguments: float) -> None:
+    """Launch a kernel on this thread's device."""
+    function, types = kernel.loaded.get(int(_call(cu.cuCtxGetDevice))) or load(kernel)
+    _call(cu.cuLaunchKernel, function, blocks, 1, 1, threads, 1, 1, 0, stream, (arguments, types), 0)

@@ -1,7 +1,8 @@
-"""Loads, stores and conversions by address on a CUDA device: everything that is written in LLVM's terms.
+"""Loads, stores, conversions and barriers of a CUDA device: everything that is written in LLVM's terms.
 
-Numba compiles `array[i]` to one load per element. The functions here load and store four neighbours at once:
-128 bits of float32, 64 of the halves, twice 128 of float64.
+Numba compiles `array[i]` to one load per element. `load_four` and `store_four` move four neighbours at once:
+128 bits of float32, 64 of the halves, twice 128 of float64. `simulator.intrinsics` has the same names for
+Numba's simulator.
 """
 
 from functools import cache
@@ -13,75 +14,125 @@ from numba.cuda import types
 from numba.cuda.extending import intrinsic
 
 from numclip._core import half
-from numclip._core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
+from numclip._core.contract import LANES
+from numclip._core.dtypes import BFLOAT16, CARRIER, FLOAT16, FLOAT32, FLOAT64, ITEM_SIZE
+from numclip._core.emit import Emit, emitter
 
-# Rounded by itself, whatever the compiler would like to fuse it with.
+emits = emitter(intrinsic)
+device = cuda.jit(device=True)
+
+# Each is rounded by itself: the compiler must not fuse it with a neighbour.
 multiply = cuda.libdevice.dmul_rn
-fused = cuda.libdevice.fma_rn
-INT64 = -1  # a kind of its own, for addresses and lengths; the others are those of a table
+fused_multiply_add = cuda.libdevice.fma_rn
+INT64 = -1  # the typecode of addresses, lengths and counters; no table holds it
+# The threads of a block.
+BLOCK = 128
 
-_INT64, _GLOBAL_MEMORY = ir.IntType(64), 1
-_CARRIER = {
-    FLOAT32: types.float32,
-    FLOAT64: types.float64,
-    FLOAT16: types.uint16,
-    BFLOAT16: types.int16,
-    INT64: types.int64,
-}
-_STORED = {
-    FLOAT32: ir.FloatType(),
-    FLOAT64: ir.DoubleType(),
-    FLOAT16: ir.IntType(16),
-    BFLOAT16: ir.IntType(16),
-    INT64: _INT64,
-}
-_SIZE = {FLOAT32: 4, FLOAT64: 8, FLOAT16: 2, BFLOAT16: 2, INT64: 8}
+_I16, _I32, _I64, _F32, _F64 = ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType(), ir.DoubleType()
+_GLOBAL_MEMORY, _ALL_LANES = 1, 0xFFFFFFFF
+_CARRIER = {typecode: getattr(types, name) for typecode, name in CARRIER.items()} | {INT64: types.int64}
+_STORED = {FLOAT32: _F32, FLOAT64: _F64, FLOAT16: _I16, BFLOAT16: _I16, INT64: _I64}
 
 
-@cuda.jit(device=True)
+def _size(typecode: int) -> int:
+    return 8 if typecode == INT64 else ITEM_SIZE[typecode]
+
+
+def _pointer(builder: Any, address: Any, offset: int, stored: Any) -> Any:
+    moved = builder.add(address, _I64(offset))
+    return builder.inttoptr(moved, ir.PointerType(stored, _GLOBAL_MEMORY))
+
+
+# --- threads ------------------------------------------------------------------------------------------------
+
+
+@device
 def sync_warp() -> None:
     """Wait for the other threads of the warp, and see what they have written."""
     cuda.syncwarp()
 
 
-def _pointer(builder: Any, address: Any, offset: int, stored: Any) -> Any:
-    moved = builder.add(address, ir.Constant(_INT64, offset))
-    return builder.inttoptr(moved, ir.PointerType(stored, _GLOBAL_MEMORY))
+@device
+def sync_block() -> None:
+    """Wait for the other threads of the block, and see what they have written."""
+    cuda.syncthreads()
 
 
-def _vector(kind: int) -> tuple[Any, int]:
-    """Return the widest vector of up to four elements, and how many of these four there are."""
-    width = min(4, 16 // _SIZE[kind])
-    return ir.VectorType(_STORED[kind], width), 4 // width
+@device
+def fence() -> None:
+    """Order the memory accesses of this thread before and after this point, for the whole device."""
+    cuda.threadfence()
+
+
+@device
+def any_lane(predicate):
+    """Tell all threads of a warp whether the predicate holds in one of them; it is a barrier too."""
+    cuda.syncwarp()
+    return cuda.any_sync(_ALL_LANES, predicate)
+
+
+@device
+def any_thread(predicate):
+    """Tell all threads of a block whether the predicate holds in one of them; it is a barrier too."""
+    return cuda.syncthreads_or(types.int32(predicate)) != 0
+
+
+@device
+def shift_lanes_down(value, distance):
+    """Return the float64 of the lane that is so many lanes further on, where there is one."""
+    return cuda.shfl_down_sync(_ALL_LANES, value, distance)
+
+
+@emits(lambda address, last: types.int64(types.int64, types.int64))
+def next_ticket(emit: Emit, address: Any, last: Any) -> Any:
+    """Return the number at `address`, and count it up by one for the next thread that asks, from `last` to 0.
+
+    Whoever takes the last ticket leaves the counter as it was, even where two calls overlap.
+    """
+    builder, name = emit.builder, "llvm.nvvm.atomic.load.inc.32.p1i32"
+    pointer = _pointer(builder, address, 0, _I32)
+    function_type = ir.FunctionType(_I32, [pointer.type, _I32])
+    function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
+    return builder.zext(builder.call(function, [pointer, builder.trunc(last, _I32)]), _I64)
+
+
+# --- memory -------------------------------------------------------------------------------------------------
 
 
 @cache
-def load(kind: int) -> Any:
+def load(typecode: int) -> Any:
     """Make load(address): one element, as it is stored."""
 
-    @intrinsic
-    def load_one(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            pointer = _pointer(builder, arguments[0], 0, _STORED[kind])
-            return builder.load(pointer, align=_SIZE[kind])
-
-        return _CARRIER[kind](types.int64), codegen
+    @emits(lambda address: _CARRIER[typecode](types.int64))
+    def load_one(emit: Emit, address: Any) -> Any:
+        pointer = _pointer(emit.builder, address, 0, _STORED[typecode])
+        return emit.builder.load(pointer, align=_size(typecode))
 
     return load_one
 
 
 @cache
-def store(kind: int) -> Any:
+def load_apart(typecode: int, count: int) -> Any:
+    """Make load_apart(address): a tuple of so many elements, each LANES elements behind the one before."""
+    stride = LANES * _size(typecode)
+
+    @emits(lambda address: types.UniTuple(_CARRIER[typecode], count)(types.int64))
+    def load_many(emit: Emit, address: Any) -> Any:
+        pointers = [_pointer(emit.builder, address, i * stride, _STORED[typecode]) for i in range(count)]
+        elements = [emit.builder.load(pointer, align=_size(typecode)) for pointer in pointers]
+        return emit.context.make_tuple(emit.builder, emit.signature.return_type, elements)
+
+    return load_many
+
+
+@cache
+def store(typecode: int) -> Any:
     """Make store(address, element)."""
 
-    @intrinsic
-    def store_one(typingctx: Any, address: Any, element: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            pointer = _pointer(builder, arguments[0], 0, _STORED[kind])
-            builder.store(arguments[1], pointer, align=_SIZE[kind])
-            return context.get_dummy_value()
-
-        return types.void(types.int64, _CARRIER[kind]), codegen
+    @emits(lambda address, element: types.void(types.int64, _CARRIER[typecode]))
+    def store_one(emit: Emit, address: Any, element: Any) -> None:
+        pointer = _pointer(emit.builder, address, 0, _STORED[typecode])
+        emit.builder.store(element, pointer, align=_size(typecode))
 
     return store_one
 
@@ -91,12 +142,9 @@ def load_bytes(size: int) -> Any:
     """Make load_bytes(address): the 1, 2, 4 or 8 bytes at an address that is aligned to them."""
     carrier, stored = getattr(types, f"uint{8 * size}"), ir.IntType(8 * size)
 
-    @intrinsic
-    def load_bits(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            return builder.load(_pointer(builder, arguments[0], 0, stored), align=size)
-
-        return carrier(types.int64), codegen
+    @emits(lambda address: carrier(types.int64))
+    def load_bits(emit: Emit, address: Any) -> Any:
+        return emit.builder.load(_pointer(emit.builder, address, 0, stored), align=size)
 
     return load_bits
 
@@ -106,146 +154,121 @@ def store_bytes(size: int) -> Any:
     """Make store_bytes(address, bits)."""
     carrier, stored = getattr(types, f"uint{8 * size}"), ir.IntType(8 * size)
 
-    @intrinsic
-    def store_bits(typingctx: Any, address: Any, bits: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            builder.store(arguments[1], _pointer(builder, arguments[0], 0, stored), align=size)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, carrier), codegen
+    @emits(lambda address, bits: types.void(types.int64, carrier))
+    def store_bits(emit: Emit, address: Any, bits: Any) -> None:
+        emit.builder.store(bits, _pointer(emit.builder, address, 0, stored), align=size)
 
     return store_bits
 
 
+def _vector(typecode: int) -> tuple[Any, int]:
+    """Return the widest vector of up to four elements, and how many of these four there are."""
+    width = min(4, 16 // _size(typecode))
+    return ir.VectorType(_STORED[typecode], width), 4 // width
+
+
+def _split(builder: Any, pair: Any) -> list[Any]:
+    """Return the two halves of 32 bits."""
+    return [builder.trunc(bits, _I16) for bits in (pair, builder.lshr(pair, _I32(16)))]
+
+
 @cache
-def load_four(kind: int) -> Any:
+def load_four(typecode: int) -> Any:
     """Make load_four(address): a tuple of four elements; the address is aligned to all four, or 16 bytes."""
-    vector, pieces = _vector(kind)
-    if _SIZE[kind] == 2:  # in pairs: the compiler would split a vector of halves into two loads
-        vector = ir.VectorType(ir.IntType(32), 2)
-    align = min(4 * _SIZE[kind], 16)
+    vector, pieces = _vector(typecode)
+    in_pairs = _size(typecode) == 2  # the compiler would split a vector of four halves into two loads
+    if in_pairs:
+        vector = ir.VectorType(_I32, 2)
+    align = min(4 * _size(typecode), 16)
 
-    def split(builder: Any, element: Any) -> list[Any]:
-        if _SIZE[kind] != 2:
-            return [element]
-        upper = builder.lshr(element, ir.IntType(32)(16))
-        return [builder.trunc(half, ir.IntType(16)) for half in (element, upper)]
-
-    @intrinsic
-    def load_vector(typingctx: Any, address: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            elements = []
-            for piece in range(pieces):
-                loaded = builder.load(_pointer(builder, arguments[0], piece * align, vector), align=align)
-                for i in range(vector.count):
-                    elements += split(builder, builder.extract_element(loaded, ir.IntType(32)(i)))
-            return context.make_tuple(builder, signature.return_type, elements)
-
-        return types.UniTuple(_CARRIER[kind], 4)(types.int64), codegen
+    @emits(lambda address: types.UniTuple(_CARRIER[typecode], 4)(types.int64))
+    def load_vector(emit: Emit, address: Any) -> Any:
+        builder, elements = emit.builder, []
+        for piece in range(pieces):
+            loaded = builder.load(_pointer(builder, address, piece * align, vector), align=align)
+            for i in range(vector.count):
+                element = builder.extract_element(loaded, _I32(i))
+                elements += _split(builder, element) if in_pairs else [element]
+        return emit.context.make_tuple(builder, emit.signature.return_type, elements)
 
     return load_vector
 
 
 @cache
-def store_four(kind: int) -> Any:
+def store_four(typecode: int) -> Any:
     """Make store_four(address, a, b, c, d), the address aligned as for `load_four`."""
-    vector, pieces = _vector(kind)
-    align = vector.count * _SIZE[kind]
+    vector, pieces = _vector(typecode)
+    align = vector.count * _size(typecode)
 
-    @intrinsic
-    def store_vector(typingctx: Any, address: Any, a: Any, b: Any, c: Any, d: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            for piece in range(pieces):
-                value = ir.Constant(vector, ir.Undefined)
-                for i in range(vector.count):
-                    element = arguments[1 + piece * vector.count + i]
-                    value = builder.insert_element(value, element, ir.IntType(32)(i))
-                builder.store(value, _pointer(builder, arguments[0], piece * align, vector), align=align)
-            return context.get_dummy_value()
-
-        return types.void(types.int64, *[_CARRIER[kind]] * 4), codegen
+    @emits(lambda address, a, b, c, d: types.void(types.int64, *[_CARRIER[typecode]] * 4))
+    def store_vector(emit: Emit, address: Any, a: Any, b: Any, c: Any, d: Any) -> None:
+        builder, elements = emit.builder, iter((a, b, c, d))
+        for piece in range(pieces):
+            value = ir.Constant(vector, ir.Undefined)
+            for i in range(vector.count):
+                value = builder.insert_element(value, next(elements), _I32(i))
+            builder.store(value, _pointer(builder, address, piece * align, vector), align=align)
 
     return store_vector
 
 
+# --- conversions and arithmetic -----------------------------------------------------------------------------
+
+
 @cache
-def widen(kind: int) -> Any:
+def widen(typecode: int) -> Any:
     """Make widen(element): its value as a float64."""
-    double = ir.DoubleType()
 
-    @intrinsic
-    def widen_one(typingctx: Any, element: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            (element,) = arguments
-            if kind == FLOAT64:
-                return element
-            if kind == FLOAT16:
-                element = builder.bitcast(element, ir.HalfType())
-            elif kind == BFLOAT16:
-                upper = builder.shl(builder.zext(element, ir.IntType(32)), ir.IntType(32)(16))
-                element = builder.bitcast(upper, ir.FloatType())
-            return builder.fpext(element, double)
-
-        return types.float64(_CARRIER[kind]), codegen
+    @emits(lambda element: types.float64(_CARRIER[typecode]))
+    def widen_one(emit: Emit, element: Any) -> Any:
+        builder = emit.builder
+        if typecode == FLOAT64:
+            return element
+        if typecode == FLOAT16:
+            element = builder.bitcast(element, ir.HalfType())
+        elif typecode == BFLOAT16:
+            element = builder.bitcast(builder.shl(builder.zext(element, _I32), _I32(16)), _F32)
+        return builder.fpext(element, _F64)
 
     return widen_one
 
 
 @cache
-def narrow(kind: int) -> Any:
+def narrow(typecode: int) -> Any:
     """Make narrow(value): a float64 rounded once, to nearest even, as it is stored."""
 
-    @intrinsic
-    def narrow_one(typingctx: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            (value,) = arguments
-            if kind == FLOAT64:
-                return value
-            if kind == FLOAT32:
-                return builder.fptrunc(value, ir.FloatType())
-            if kind == FLOAT16:  # one instruction here, and correctly rounded
-                return builder.bitcast(builder.fptrunc(value, ir.HalfType()), ir.IntType(16))
-            # The lanes that nobody reads cost nothing: the compiler drops them.
-            lanes = ir.Constant(half.F64, ir.Undefined)
-            lanes = builder.insert_element(lanes, value, ir.IntType(32)(0))
-            return builder.extract_element(half.double_to_bfloat(builder, lanes), ir.IntType(32)(0))
-
-        return _CARRIER[kind](types.float64), codegen
+    @emits(lambda value: _CARRIER[typecode](types.float64))
+    def narrow_one(emit: Emit, value: Any) -> Any:
+        builder = emit.builder
+        if typecode == FLOAT64:
+            return value
+        if typecode == FLOAT32:
+            return builder.fptrunc(value, _F32)
+        if typecode == FLOAT16:  # one instruction here, and correctly rounded
+            return builder.bitcast(builder.fptrunc(value, ir.HalfType()), _I16)
+        # The lanes that nobody reads cost nothing: the compiler drops them.
+        lanes = builder.insert_element(ir.Constant(half.F64, ir.Undefined), value, _I32(0))
+        return builder.extract_element(half.double_to_bfloat(builder, lanes), _I32(0))
 
     return narrow_one
 
 
 @cache
-def add_square(kind: int) -> Any:
+def add_square(typecode: int) -> Any:
     """Make add_square(total, value): total + value * value, both rounded.
 
     Squares of 32 bits and fewer are exact in float64, so there one fused instruction gives the same bits.
     """
-    exact = kind != FLOAT64
+    exact = typecode != FLOAT64
+    name, count = ("llvm.fma.f64", 3) if exact else ("llvm.nvvm.mul.rn.d", 2)
 
-    @intrinsic
-    def add_one(typingctx: Any, total: Any, value: Any) -> Any:
-        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            total, value = arguments
-            double = ir.DoubleType()
-            name, count = ("llvm.fma.f64", 3) if exact else ("llvm.nvvm.mul.rn.d", 2)
-            function_type = ir.FunctionType(double, [double] * count)
-            function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
-            if exact:
-                return builder.call(function, [value, value, total])
-            return builder.fadd(total, builder.call(function, [value, value]))
-
-        return types.float64(types.float64, types.float64), codegen
+    @emits(lambda total, value: types.float64(types.float64, types.float64))
+    def add_one(emit: Emit, total: Any, value: Any) -> Any:
+        builder = emit.builder
+        function_type = ir.FunctionType(_F64, [_F64] * count)
+        function = builder.module.globals.get(name) or ir.Function(builder.module, function_type, name)
+        if exact:
+            return builder.call(function, [value, value, total])
+        return builder.fadd(total, builder.call(function, [value, value]))
 
     return add_one
-
-
-@intrinsic
-def next_ticket(typingctx: Any, address: Any) -> Any:
-    """Return the number at `address`, and count it up by one for the next thread that asks."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = _pointer(builder, arguments[0], 0, _INT64)
-        return builder.atomic_rmw("add", pointer, _INT64(1), "monotonic")
-
-    return types.int64(types.int64), codegen

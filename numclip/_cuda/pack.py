@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from numclip._core import contract
 from numclip._core.dtypes import FLOAT64, ITEM_SIZE
-from numclip._cuda.grid import CHUNK
 from numclip._cuda.table import (
     ARRAY_SUMS,
     CHUNK_SUMS,
@@ -15,7 +15,6 @@ from numclip._cuda.table import (
     FIRST_CHUNK,
     FIRST_RUN,
     HEADER,
-    KIND,
     LARGE,
     LARGE_COUNT,
     LENGTH,
@@ -23,9 +22,10 @@ from numclip._cuda.table import (
     RUN_TICKETS,
     SOURCE,
     TARGET,
+    TYPECODE,
 )
 
-Row = tuple[int, int, int, int]  # source, target, length in real numbers, kind
+Row = tuple[int, int, int, int]  # source, target, length in real numbers, typecode
 
 
 class Gap(NamedTuple):
@@ -71,19 +71,19 @@ class Table:
         copied = [gap for _, *both in gaps for gap in both if gap is not None]
         self.count = count = len(rows)
         columns = np.zeros((COLUMNS, count + 1), np.int64)
-        columns[: KIND + 1, :count] = np.array(rows, np.int64).T
-        self.kinds = tuple(sorted({row[KIND] for row in rows} - {0}))
-        self.single = FLOAT64 not in self.kinds
+        columns[: TYPECODE + 1, :count] = np.array(rows, np.int64).T
+        self.typecodes = tuple(sorted({row[TYPECODE] for row in rows} - {0}))
+        self.compensated = FLOAT64 in self.typecodes
         self.in_place = all(target in (0, source) for source, target, _, _ in rows)
-        chunks = -(-columns[LENGTH] // CHUNK)
-        runs = np.where(chunks > 1, -(-chunks // CHUNK), 0)
+        chunks = -(-columns[LENGTH] // contract.CHUNK)
+        runs = np.where(chunks > 1, -(-chunks // contract.CHUNK), 0)
         np.cumsum(chunks[:count], out=columns[FIRST_CHUNK, 1:])
         np.cumsum(runs[:count], out=columns[FIRST_RUN, 1:])
         large = np.flatnonzero(runs > 1)
         columns[LARGE, : large.size] = large
         self.chunks, all_runs = int(columns[FIRST_CHUNK, -1]), int(columns[FIRST_RUN, -1])
 
-        width = 1 if self.single else 2
+        width = 2 if self.compensated else 1
         described = sum(2 * len(gap.shape) for gap in copied)
         sizes = {
             RUN_TICKETS: all_runs,
@@ -118,7 +118,7 @@ class Table:
                 description += 2 * len(gap.shape)
         self._relative = np.array(relative)
         self.size = end
-        self._rows = columns[: KIND + 1, :count]
+        self._rows = columns[: TYPECODE + 1, :count]
 
     def at(self, address: int) -> NDArray[np.int64]:
         """Return the words for memory at an address."""
@@ -131,8 +131,8 @@ class Table:
         """Whether no target shares memory with anything else, so far as that is easily seen."""
         if self.copies:
             return False
-        source, target, length, kind = self._rows[:, self._rows[LENGTH] > 0]
-        size = length * np.array(ITEM_SIZE)[kind]
+        source, target, length, typecode = self._rows[:, self._rows[LENGTH] > 0]
+        size = length * np.array(ITEM_SIZE)[typecode]
         elsewhere = source != target
         begin = np.concatenate((target, source[elsewhere]))
         order = np.argsort(begin, kind="stable")
@@ -144,7 +144,7 @@ def _with_levels(count: int) -> int:
     """Return how many sums there are, with those of 4096, of 4096 of these, and so on."""
     sums = count
     while count > 1:
-        count = -(-count // CHUNK)
+        count = -(-count // contract.CHUNK)
         sums += count
     return sums
 

@@ -5,23 +5,16 @@ from typing import Any
 
 from numba import cuda, int64
 
+from numclip._core import contract
+from numclip._core.contract import LANES
 from numclip._core.dtypes import ITEM_SIZE
-from numclip._cuda.grid import (
-    CHUNK,
-    CREW,
-    CREWS,
-    LANES,
-    PART,
-    by_kind,
-    column,
-    device,
-    item_size,
-    load_double,
-    load_int,
-    row_of,
-)
-from numclip._cuda.intrinsics import load, load_four, multiply, narrow, store, store_four, widen
-from numclip._cuda.table import FACTOR, FIRST_CHUNK, KIND, LENGTH, SOURCE, STEP, TARGET
+from numclip._cuda.grid import WARPS, by_typecode, column, device, item_size, load_double, load_int, row_of
+from numclip._cuda.kernel import kernel
+from numclip._cuda.table import FACTOR, FIRST_CHUNK, LENGTH, PREFACTOR, SOURCE, TARGET, TYPECODE
+from numclip._cuda.target import intrinsics
+
+multiply = intrinsics.multiply
+VECTORS, SCALARS = 8, 16  # loads before the first store, aligned and not
 
 
 @device
@@ -31,29 +24,27 @@ def unchanged(element, factor):
 
 
 @cache
-def scaled(kind: int) -> Any:
+def scaled(typecode: int) -> Any:
     """Make the product of an element with the factor, rounded once."""
-    wide, to_kind = widen(kind), narrow(kind)
+    widened, narrowed = intrinsics.widen(typecode), intrinsics.narrow(typecode)
 
     @device
     def product(element, factor):
-        return to_kind(multiply(wide(element), factor))
+        return narrowed(multiply(widened(element), factor))
 
     return product
 
 
 @cache
-def map_chunk(kind: int, function: Any) -> Any:
-    """Make the loop of a crew that writes function(element, factor) for each element of a chunk."""
-    item = ITEM_SIZE[kind]
-    step = LANES * item
-    aligned = min(PART * item, 16) - 1
-    four, one = load_four(kind), load(kind)
-    store_vector, store_one = store_four(kind), store(kind)
+def map_aligned(typecode: int, function: Any) -> Any:
+    """Make the loop over the vectors of a chunk; it returns how many elements it has written."""
+    item = ITEM_SIZE[typecode]
+    four, store_four = intrinsics.load_four(typecode), intrinsics.store_four(typecode)
+    stride = 4 * LANES * item
 
     @device
     def put(address, x, factor):
-        store_vector(
+        store_four(
             address,
             function(x[0], factor),
             function(x[1], factor),
@@ -62,77 +53,124 @@ def map_chunk(kind: int, function: Any) -> Any:
         )
 
     @device
-    def write(source, target, size, part, factor):
-        begin = int64(0)
-        if (source | target) & aligned == 0:
-            here, there = source + part * (PART * item), target + part * (PART * item)
-            steps = size >> 5
-            for _ in range(steps >> 2):
-                p, q, r, s = four(here), four(here + step), four(here + 2 * step), four(here + 3 * step)
-                put(there, p, factor)
-                put(there + step, q, factor)
-                put(there + 2 * step, r, factor)
-                put(there + 3 * step, s, factor)
-                here += 4 * step
-                there += 4 * step
-            for _ in range(steps & 3):
-                put(there, four(here), factor)
-                here += step
-                there += step
-            begin = steps * LANES
-        for i in range(begin + part, size, CREW):
-            store_one(target + i * item, function(one(source + i * item), factor))
+    def write(source, target, size, lane, factor):
+        here, there = source + 4 * lane * item, target + 4 * lane * item
+        steps = size // (4 * LANES)
+        for _ in range(steps // VECTORS):
+            a, b, c, d = four(here), four(here + stride), four(here + 2 * stride), four(here + 3 * stride)
+            here += 4 * stride
+            e, f, g, h = four(here), four(here + stride), four(here + 2 * stride), four(here + 3 * stride)
+            here += 4 * stride
+            put(there, a, factor)
+            put(there + stride, b, factor)
+            put(there + 2 * stride, c, factor)
+            put(there + 3 * stride, d, factor)
+            there += 4 * stride
+            put(there, e, factor)
+            put(there + stride, f, factor)
+            put(there + 2 * stride, g, factor)
+            put(there + 3 * stride, h, factor)
+            there += 4 * stride
+        for _ in range(steps % VECTORS):
+            put(there, four(here), factor)
+            here += stride
+            there += stride
+        return steps * 4 * LANES
 
     return write
 
 
 @cache
-def scale_chunk(kind: int) -> Any:
-    """Make the scaling of a chunk; nothing is written in place where nothing changes."""
-    item = ITEM_SIZE[kind]
-    copy, scale = map_chunk(kind, unchanged), map_chunk(kind, scaled(kind))
-    one, store_one, wide, to_kind = load(kind), store(kind), widen(kind), narrow(kind)
+def map_chunk(typecode: int, function: Any) -> Any:
+    """Make the loop of a warp that writes function(element, factor) for each element of a chunk."""
+    item = ITEM_SIZE[typecode]
+    misaligned = min(4 * item, 16) - 1
+    write_aligned = map_aligned(typecode, function)
+    one, many = intrinsics.load(typecode), intrinsics.load_apart(typecode, SCALARS)
+    store = intrinsics.store(typecode)
+    stride = LANES * item
 
     @device
-    def write(source, target, size, part, factor, step):
-        if step != 1.0:
-            for i in range(part, size, CREW):
-                element = multiply(multiply(wide(one(source + i * item)), step), factor)
-                store_one(target + i * item, to_kind(element))
-        elif factor != 1.0:
-            scale(source, target, size, part, factor)
-        elif source != target:
-            copy(source, target, size, part, factor)
+    def put_four(address, a, b, c, d, factor):
+        store(address, function(a, factor))
+        store(address + stride, function(b, factor))
+        store(address + 2 * stride, function(c, factor))
+        store(address + 3 * stride, function(d, factor))
+
+    @device
+    def write(source, target, size, lane, factor):
+        begin = lane
+        if (source | target) & misaligned == 0:
+            begin += write_aligned(source, target, size, lane, factor)
+        here, there = source + begin * item, target + begin * item
+        steps = (size + LANES - 1 - begin) // LANES
+        for _ in range(steps // SCALARS):
+            x = many(here)
+            put_four(there, x[0], x[1], x[2], x[3], factor)
+            put_four(there + 4 * stride, x[4], x[5], x[6], x[7], factor)
+            put_four(there + 8 * stride, x[8], x[9], x[10], x[11], factor)
+            put_four(there + 12 * stride, x[12], x[13], x[14], x[15], factor)
+            here += SCALARS * stride
+            there += SCALARS * stride
+        for _ in range(steps % SCALARS):
+            store(there, function(one(here), factor))
+            here += stride
+            there += stride
 
     return write
 
 
 @cache
-def scale(kinds: tuple[int, ...]) -> Any:
-    """Make the kernel that writes the clipped values; a crew of eight threads for each chunk."""
-    write = by_kind(kinds, scale_chunk)
-    bytes_of = by_kind(kinds, item_size)
+def scale_chunk(typecode: int) -> Any:
+    """Make the scaling of a chunk; nothing is written in place where nothing changes."""
+    item = ITEM_SIZE[typecode]
+    copy, scale = map_chunk(typecode, unchanged), map_chunk(typecode, scaled(typecode))
+    load, store = intrinsics.load(typecode), intrinsics.store(typecode)
+    widened, narrowed = intrinsics.widen(typecode), intrinsics.narrow(typecode)
+
+    @device
+    def write(source, target, size, lane, factor, prefactor):
+        if prefactor == 0.0:  # a step that is skipped: a product with 0 may be NaN
+            for i in range(lane, size, LANES):
+                store(target + i * item, narrowed(0.0))
+        elif prefactor != 1.0:
+            for i in range(lane, size, LANES):
+                element = multiply(multiply(widened(load(source + i * item)), prefactor), factor)
+                store(target + i * item, narrowed(element))
+        elif factor != 1.0:
+            scale(source, target, size, lane, factor)
+        elif source != target:
+            copy(source, target, size, lane, factor)
+
+    return write
+
+
+@kernel(lambda typecodes: (int64, int64, int64))
+def scale(typecodes: tuple[int, ...]) -> Any:
+    """Make the kernel that writes the clipped values, a warp for each chunk."""
+    write = by_typecode(typecodes, scale_chunk)
+    bytes_of = by_typecode(typecodes, item_size)
 
     @cuda.jit
     def scale_chunks(workspace, count, in_place):
-        factor, step = load_double(workspace + 8 * FACTOR), load_double(workspace + 8 * STEP)
-        if in_place != 0 and factor == 1.0 and step == 1.0:
+        factor, prefactor = load_double(workspace + 8 * FACTOR), load_double(workspace + 8 * PREFACTOR)
+        if in_place != 0 and factor == 1.0 and prefactor == 1.0:
             return
+        warp, lane = int64(cuda.threadIdx.x // LANES), int64(cuda.threadIdx.x % LANES)
         firsts = column(workspace, count, FIRST_CHUNK)
         # Backwards: the cache still holds the end of what was summed.
-        chunk = load_int(firsts + 8 * count) - 1 - (int64(cuda.blockIdx.x) * CREWS + cuda.threadIdx.x // CREW)
+        chunk = load_int(firsts + 8 * count) - 1 - (int64(cuda.blockIdx.x) * WARPS + warp)
         if chunk < 0:
             return
         row = row_of(firsts, count, chunk)
         target = load_int(column(workspace, count, TARGET) + 8 * row)
         if target == 0:
             return
-        offset = (chunk - load_int(firsts + 8 * row)) * CHUNK
-        size = min(load_int(column(workspace, count, LENGTH) + 8 * row) - offset, int64(CHUNK))
-        kind = load_int(column(workspace, count, KIND) + 8 * row)
-        moved = offset * bytes_of(kind, ())
+        offset = (chunk - load_int(firsts + 8 * row)) * contract.CHUNK
+        size = min(load_int(column(workspace, count, LENGTH) + 8 * row) - offset, int64(contract.CHUNK))
+        typecode = load_int(column(workspace, count, TYPECODE) + 8 * row)
+        moved = offset * bytes_of(typecode, ())
         source = load_int(column(workspace, count, SOURCE) + 8 * row)
-        part = int64(cuda.threadIdx.x % CREW)
-        write(kind, (source + moved, target + moved, size, part, factor, step))
+        write(typecode, (source + moved, target + moved, size, lane, factor, prefactor))
 
     return scale_chunks

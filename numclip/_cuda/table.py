@@ -4,16 +4,21 @@ A column has a word for each entry of the list and one more. Everything is uploa
 where the kernels count, and for the sums of arrays without elements. The other sums lie behind that.
 """
 
-# The words of the header. The first two are float64, what each element is to be multiplied by. TICKET counts
-# the blocks that are done. The last four are addresses: of a counter for each run, and of the sums.
-FACTOR, STEP, TICKET, LARGE_COUNT, RUN_TICKETS, ARRAY_SUMS, RUN_SUMS, CHUNK_SUMS = range(8)
-HEADER = 8
+from numclip._core import contract
 
-# The columns. Chunks are numbered through the list. A run is up to 4096 chunks of one array, summed into one
-# number; runs are numbered too, for arrays of more than one chunk. FIRST_CHUNK and FIRST_RUN end with the
-# number of all. LARGE lists the arrays of more than one run.
-SOURCE, TARGET, LENGTH, KIND, FIRST_CHUNK, FIRST_RUN, LARGE = range(7)
-COLUMNS = 7
+# The words of the header. The first two are float64: an element times both is its clipped value. TICKET
+# counts the blocks that are done. Four are addresses: of a counter for each run, and of the sums. The last
+# four, float64 again, are the norm of the elements in three parts, as in `contract`, and as it is returned.
+FACTOR, PREFACTOR, TICKET, LARGE_COUNT, RUN_TICKETS, ARRAY_SUMS, RUN_SUMS, CHUNK_SUMS = range(8)
+NORM_HI, NORM_LO, PRESCALE, RETURNED = range(8, 12)
+HEADER = 12
+
+# The columns. The first five are those of a row in `contract`. A run is up to 4096 chunks of one array,
+# summed into one number; runs are numbered through the list, for arrays of more than one chunk. FIRST_CHUNK
+# and FIRST_RUN end with the number of all. LARGE lists the arrays of more than one run.
+SOURCE, TARGET, LENGTH, TYPECODE, FIRST_CHUNK = range(contract.COLUMNS)
+FIRST_RUN, LARGE = contract.COLUMNS, contract.COLUMNS + 1
+COLUMNS = contract.COLUMNS + 2
 
 
 def column(workspace: int, count: int, number: int) -> int:

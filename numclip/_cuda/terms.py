@@ -7,9 +7,13 @@ have. Which of the two a kernel adds is settled when it is compiled.
 from functools import cache
 from typing import Any, NamedTuple
 
+from numclip._core.contract import LANES
 from numclip._core.dtypes import FLOAT64
 from numclip._cuda.grid import device, load_double, store_double
-from numclip._cuda.intrinsics import add_square, fused, multiply
+from numclip._cuda.target import intrinsics
+
+shift_lanes_down = intrinsics.shift_lanes_down
+multiply, fused_multiply_add = intrinsics.multiply, intrinsics.fused_multiply_add
 
 
 class Terms(NamedTuple):
@@ -20,8 +24,7 @@ class Terms(NamedTuple):
     add: Any
     load: Any
     store: Any
-    put: Any  # into one of `slots` cells of shared memory
-    get: Any
+    shift_down: Any  # from the lane so many lanes further on
 
 
 @device
@@ -29,17 +32,7 @@ def _add(total, term):
     return total + term
 
 
-@device
-def _put(cells, slots, slot, total):
-    cells[slot] = total
-
-
-@device
-def _get(cells, slots, slot):
-    return cells[slot]
-
-
-SINGLE = Terms(1, 0.0, _add, load_double, store_double, _put, _get)
+PLAIN = Terms(1, 0.0, _add, load_double, store_double, shift_lanes_down)
 
 
 @device
@@ -64,33 +57,44 @@ def _store_pair(address, total):
 
 
 @device
-def _put_pair(cells, slots, slot, total):
-    cells[slot], cells[slots + slot] = total
+def _shift_pair_down(total, distance):
+    return shift_lanes_down(total[0], distance), shift_lanes_down(total[1], distance)
 
 
-@device
-def _get_pair(cells, slots, slot):
-    return cells[slot], cells[slots + slot]
+COMPENSATED = Terms(2, (0.0, 0.0), _add_pair, _load_pair, _store_pair, _shift_pair_down)
 
 
-PAIR = Terms(2, (0.0, 0.0), _add_pair, _load_pair, _store_pair, _put_pair, _get_pair)
-
-
-def terms(single: bool) -> Terms:
+def terms(compensated: bool) -> Terms:
     """Return how the sums of a list are carried."""
-    return SINGLE if single else PAIR
+    return COMPENSATED if compensated else PLAIN
 
 
 @cache
-def accumulate(kind: int, single: bool) -> Any:
-    """Make accumulate(total, value): the sum and the square of a value of this kind, as a float64."""
-    if single:
-        return add_square(kind)
-    exact = kind != FLOAT64
+def halve(compensated: bool) -> Any:
+    """Make the sum of the lanes of a warp, for lane 0: a lane adds that 16 further on, then 8, 4, 2 and 1."""
+    add, shift_down = terms(compensated).add, terms(compensated).shift_down
+
+    @device
+    def halve_lanes(total):
+        distance = LANES // 2
+        while distance > 0:
+            total = add(total, shift_down(total, distance))
+            distance >>= 1
+        return total
+
+    return halve_lanes
+
+
+@cache
+def accumulate(typecode: int, compensated: bool) -> Any:
+    """Make accumulate(total, value): the sum and the square of a value of this typecode, as a float64."""
+    if not compensated:
+        return intrinsics.add_square(typecode)
+    exact = typecode != FLOAT64
 
     @device
     def add(total, value):
         square = multiply(value, value)
-        return _add_pair(total, (square, 0.0 if exact else fused(value, value, -square)))
+        return _add_pair(total, (square, 0.0 if exact else fused_multiply_add(value, value, -square)))
 
     return add

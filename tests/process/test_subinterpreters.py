@@ -61,7 +61,7 @@ def test_calls_work_with_one_thread(in_thread):
     run = run_python("-c", OUTSIDE.format(inside=inside, in_thread=in_thread), timeout=300)
     *shown, last = run.stdout.splitlines()
     if sys.version_info >= (3, 13) and "multiarray failed to import" in last:
-        # Python runs what an extension does first in the main interpreter, where NumPy cannot be imported again.
+        # Python initializes extensions in the main interpreter first, where NumPy cannot be imported again.
         return
     assert last == "done None"
     assert any("one: this is not the main interpreter" in line for line in shown)

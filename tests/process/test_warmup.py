@@ -41,6 +41,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtypes", [("float32",), ("float64", "complex64", "float16")], ids=str)
 def test_nothing_is_compiled_after_it(dtypes):
     assert run_python("-c", AFTER_WARMUP.format(dtypes=dtypes)).stdout == "done\n"

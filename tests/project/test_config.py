@@ -29,6 +29,7 @@ def config(**settings):
     return dict(line.split(maxsplit=1) for line in lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "name", "says"),
     [
@@ -83,6 +84,7 @@ def test_it_has_no_side_effects():
     run_python("-W", "ignore", "-c", NO_SIDE_EFFECTS)
 
 
+@pytest.mark.slow
 def test_the_selftest_passes_and_says_what_it_has_checked():
     run = run_python("-m", "numclip", "selftest")
     *lines, last = run.stdout.splitlines()
@@ -92,12 +94,14 @@ def test_the_selftest_passes_and_says_what_it_has_checked():
     assert run.stderr == ""
 
 
+@pytest.mark.slow
 def test_the_selftest_fails_where_a_result_is_wrong(monkeypatch, capsys):
     monkeypatch.setattr(_selftest, "global_norm", lambda arrays: np.float64(1.0))
     assert _selftest.run() >= 3
     assert "FAILED  norms are the exact ones" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_exit_status_tells():
     broken = "from numclip import __main__, _selftest; _selftest._extremes = None; sys.exit(__main__.main())"
     run = run_python("-c", f"import sys; sys.argv[1:] = ['selftest']\n{broken}", check=False)

@@ -21,19 +21,6 @@ def interface_of(array):
     }
 
 
-class Event:
-    """Everything is done at once, so every event has come to pass."""
-
-    def record(self, stream=0):
-        pass
-
-    def wait(self, stream=0):
-        pass
-
-    def query(self):
-        return True
-
-
 class DeviceArray:
     """A NumPy array in the guise of a CUDA array."""
 

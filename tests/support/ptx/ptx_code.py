@@ -1,5 +1,6 @@
 """The kernel of a PTX module as basic blocks: each a function of NumPy, run by many threads at once."""
 
+import itertools
 import re
 from typing import NamedTuple
 
@@ -11,6 +12,38 @@ INSTRUCTION = re.compile(
 STATEMENT = re.compile(r"\s*(?:(\$\w+):|((?:[^;{}]|\{[^;{}]*\})+);)")
 OPERAND = re.compile(r"\{[^}]*\}|\[[^]]*\]|[^,\s]+")
 BARRIERS = {("bar.sync", "0"): "block", ("bar.warp.sync", "-1"): "warp"}
+SCOPE = re.compile(r"\{([^{}]*\.reg[^{}]*)\}")
+
+
+def rename_inner_registers(body):
+    """Give the registers that are declared in a scope of their own names that nothing outside has."""
+    numbers = itertools.count(1_000_000)
+
+    def rename(scope):
+        code = scope[1]
+        for prefix, number in re.findall(r"\.reg \.\w+\s+%([a-z]+)(\d+);", code):
+            code = re.sub(rf"%{prefix}{number}\b", f"%{prefix}{next(numbers)}", code)
+        return code
+
+    return SCOPE.sub(rename, body)
+
+
+def steps_of(instruction):
+    """Return an instruction as several, where threads exchange values: put it, then take one."""
+    team = {"shfl.sync.down.b32": "warp", "vote.sync.any.pred": "warp", "bar.red.or.pred": "block"}
+    if instruction.name not in team or instruction.predicate:
+        return [instruction]
+    target, *operands = instruction.operands
+    barrier = next(name for name, kind in BARRIERS.items() if kind == team[instruction.name])
+    wait = Instruction(barrier[0].split("."), [barrier[1]], None, False)
+    if instruction.name == "shfl.sync.down.b32":
+        value, distance, clamp, _ = operands
+        put = Instruction(["put", "b32"], [value], None, False)
+        take = Instruction(["shift", "b32"], [target.partition("|")[0], distance, clamp], None, False)
+    else:
+        put = Instruction(["put", "pred"], [operands[instruction.opcode[0] == "bar"]], None, False)
+        take = Instruction(["any", team[instruction.name], "pred"], [target], None, False)
+    return [put, wait, take, wait]
 
 
 class End(NamedTuple):
@@ -37,6 +70,7 @@ class Code:
 
     def __init__(self, ptx, *, contract=False, split=False):
         head, body = re.search(r"\.entry \w+\((.*?)\)\s*\{(.*)\}", ptx, re.DOTALL).groups()
+        body = rename_inner_registers(body)
         parameters = {
             name: (i, dtype_of(kind))
             for i, (kind, name) in enumerate(re.findall(r"\.param \.(\w+) (\w+)", head))
@@ -83,9 +117,10 @@ class Code:
             memory = instruction.opcode[0] in ("ld", "st", "atom") and instruction.opcode[1] != "param"
             if split and memory and pieces[-1]:
                 pieces.append([])
-            pieces[-1].append(instruction)
-            if instruction.opcode[0] in ("bra", "bar", "ret"):
-                pieces.append([])
+            for step in steps_of(instruction):
+                pieces[-1].append(step)
+                if step.opcode[0] in ("bra", "bar", "ret"):
+                    pieces.append([])
         return pieces[: -1 if not pieces[-1] else None], labels
 
     def _shared_registers(self, pieces):
@@ -106,7 +141,7 @@ class Code:
         """Return the registers that are read, and those that are written."""
         name = instruction.opcode[0]
         found = [re.findall(r"%[a-z]+\d+|%temp", operand) for operand in instruction.operands]
-        writes = name not in ("st", "bra", "bar", "ret", "membar")
+        writes = name not in ("st", "bra", "bar", "ret", "membar", "put")
         read = [register for registers in found[writes:] for register in registers]
         if instruction.predicate:
             read.append(instruction.predicate)

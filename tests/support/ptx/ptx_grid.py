@@ -72,6 +72,8 @@ class Grid:
         self._block = np.repeat(np.array(numbers, np.uint32), threads)
         self._slot = lanes // threads
         self._shared = np.full((len(numbers), -(-code.shared_size // 8)), 0x7FF4BADBADBADBAD, np.uint64)
+        self._put = np.zeros(self.all, np.uint32)
+        self.block, self.warp = threads, min(WARP, threads)
         self.accesses = Counter()
         self.trace = None
 
@@ -114,15 +116,28 @@ class Grid:
             elements[:, i] = value
         self.memory.view(vector)[index] = elements.view(vector)[:, 0]
 
-    def add(self, addresses, term, on):
-        """Add to a number in memory, one thread after the other, and return what was there."""
-        dtype, index = self._global("atom", addresses, np.dtype(np.uint64), 1, on)
+    def increment(self, addresses, last, on):
+        """Count up a number in memory, from `last` to 0, a thread at a time; return what was there."""
+        dtype, index = self._global("atom", addresses, np.dtype(np.uint32), 1, on)
         view, old = self.memory.view(dtype), np.empty(on.size, dtype)
-        terms = np.broadcast_to(term, on.shape)
+        last = np.broadcast_to(last, on.shape)
         for i in self.rng.permutation(on.size):
             old[i] = view[index[i]]
-            view[index[i]] += terms[i]
+            view[index[i]] = 0 if old[i] >= last[i] else old[i] + 1
         return old
+
+    # --- what threads exchange between two barriers ---------------------------------------------------------
+
+    def put(self, value, on):
+        self._put[on] = value
+
+    def shifted(self, distance, clamp, on):
+        assert np.all(clamp == WARP - 1), "a warp is not cut into parts"
+        inside = on % WARP + distance < WARP
+        return self._put[np.where(inside, on + distance, on).astype(np.int64)]
+
+    def any(self, team, on):
+        return (self._put != 0).reshape(-1, team).any(axis=1)[on // team]
 
     def _cells(self, addresses, dtype, on):
         addresses = np.broadcast_to(addresses, on.shape)

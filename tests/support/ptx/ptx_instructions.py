@@ -167,7 +167,11 @@ class Translator:
         special = {
             "ld": self._load,
             "st": self._store,
-            "atom": self._add,
+            "atom": self._count,
+            "put": self._put,
+            "shift": self._shift,
+            "any": self._any,
+            "bfi": self._insert,
             "mov": self._move,
             "cvt": self._convert,
         }
@@ -265,11 +269,34 @@ class Translator:
         stored = ", ".join(self._read(register, dtype) for register in registers)
         return [f"grid.store_{space}({self._address(place)}, ({stored},), on)"]
 
-    def _add(self, instruction):
-        if instruction.name != "atom.global.add.u64":
+    def _count(self, instruction):
+        if instruction.name != "atom.global.inc.u32":
             raise NotImplementedError(instruction.name)
-        target, place, term = instruction.operands
+        target, place, last = instruction.operands
+        dtype = np.dtype(np.uint32)
+        counted = f"grid.increment({self._address(place)}, {self._read(last, dtype)}, on)"
+        return [self._write(target, counted, dtype)]
+
+    def _insert(self, instruction):
+        target, bits, into, position, length = instruction.operands
+        if (instruction.name, position, length) != ("bfi.b64", "32", "32"):
+            raise NotImplementedError(instruction.name)
         dtype = np.dtype(np.uint64)
-        return [
-            self._write(target, f"grid.add({self._address(place)}, {self._read(term, dtype)}, on)", dtype)
-        ]
+        upper, lower = self._read(bits, dtype), self._read(into, dtype)
+        return [self._write(target, f"pack({lower}.astype(np.uint32), {upper}.astype(np.uint32))", dtype)]
+
+    # --- what threads exchange, see `steps_of` --------------------------------------------------------------
+
+    def _put(self, instruction):
+        dtype = dtype_of(instruction.opcode[1])
+        return [f"grid.put({self._read(instruction.operands[0], dtype)}, on)"]
+
+    def _shift(self, instruction):
+        target, distance, clamp = instruction.operands
+        dtype = np.dtype(np.uint32)
+        shifted = f"grid.shifted({self._read(distance, dtype)}, {self._read(clamp, dtype)}, on)"
+        return [self._write(target, shifted, dtype)]
+
+    def _any(self, instruction):
+        found = f"grid.any(grid.{instruction.opcode[1]}, on)"
+        return [self._write(instruction.operands[0], found, np.dtype(bool))]

@@ -1,0 +1,1 @@
+"""What a CUDA device does, for Numba's simulator: kernels run as Python, on the memory of the host."""
