@@ -389,8 +389,9 @@ class Clipper(Generic[Norm]):
     Several threads may each call a clipper of their own. Two calls of one clipper at the same time clip the
     same arrays twice at once, as any two functions that write to one array do: take a lock around them.
 
-    With CUDA arrays, the table of addresses is uploaded once, and a call is launches alone: after the first
-    one it can be captured in a CUDA graph. Calls on different streams need clippers of their own.
+    With CUDA arrays, kernels are loaded and the table of addresses is uploaded when the clipper is made. A
+    call is launches alone, which a CUDA graph can capture: the clipper must live as long as the graph. A call
+    on another stream than the one before waits for that one; a replay of a graph waits for nothing.
 
     Examples
     --------
