@@ -43,8 +43,8 @@ test-versions: $(VENV)/.test  ## test the wheel at the oldest and the newest Pyt
 test-peers: .venv-peers/.ready  ## compare with TensorFlow, torch and optax, in an environment of their own
 	.venv-peers/bin/python -m pytest tests/peers tests/cpu/test_foreign.py
 
-gpu:  ## on a machine with a CUDA GPU: run its tests and measure, by a Python with numba-cuda and PyTorch
-	PYTHON=$(PYTHON) benchmarks/cuda.sh
+gpu:  ## on a machine with a CUDA GPU: check and measure, by a Python with numba-cuda and PyTorch; STEPS="bench"
+	PYTHON=$(PYTHON) benchmarks/cuda.sh $(or $(OUT),benchmarks/results/cuda) $(STEPS)
 
 lint: $(VENV)/.dev  ## check style, formatting and types
 	$(BIN)/ruff check .

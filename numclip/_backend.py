@@ -4,8 +4,10 @@
 `import numclip` loads neither Numba nor a driver.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +16,9 @@ from numpy.typing import NDArray
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
-from numclip._core import process
+from numclip._core import apart
+
+logger = logging.getLogger("numclip")
 
 Array = NDArray[Any]
 
@@ -111,18 +115,29 @@ class Backend(Protocol):
 @cache
 def cpu() -> Backend:
     """Return the backend for NumPy arrays, after loading Numba."""
-    with process.loading, process.uninterrupted():
+
+    def load() -> Backend:
         from numclip._cpu.backend import BACKEND
 
-    return BACKEND
+        return BACKEND
+
+    start = perf_counter()
+    backend: Backend = apart.run("Numba", load)
+    logger.info("loaded Numba in %.2f s", perf_counter() - start)
+    return backend
 
 
 @cache
 def cuda() -> Backend:
     """Return the backend for CUDA arrays, after loading numba-cuda."""
-    from numclip._cuda.backend import BACKEND
 
-    return BACKEND
+    def load() -> Backend:
+        from numclip._cuda.backend import BACKEND
+
+        return BACKEND
+
+    backend: Backend = apart.run("numba-cuda", load)
+    return backend
 
 
 def backend_of(t_list: Any) -> Backend:

@@ -3,14 +3,9 @@
 import math
 from typing import Any
 
-<<<<<<< HEAD
 from numclip._arrays.errors import trim
-from numclip._arrays.labels import LIST
-from numclip._arrays.options import DEFAULT, Nonfinite, options
-=======
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
->>>>>>> tree
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import backend_of
 
@@ -325,25 +320,18 @@ class Clipper:
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
     ) -> None:
-<<<<<<< HEAD
         try:
-            self._options = options(ord, eps, loss_scale, nonfinite)
-            self._backend = backend_of(t_list)
-            self._limit = self._backend.clip_norm(clip_norm)
-            self._plan = self._backend.plan(t_list, t_list if out is None else out)
+            chosen = options(ord, eps, loss_scale, nonfinite)
+            self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST)
         except Exception as error:
             trim(error)
             raise
-=======
-        chosen = options(ord, eps, loss_scale, nonfinite)
-        self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST)
 
     def _set_up(self, t_list: Any, output: Any, clip_norm: Any, chosen: Options, labels: Labels) -> None:
         self._options = chosen
         self._backend = backend_of(t_list)
         self._limit = self._backend.clip_norm(clip_norm)
         self._plan = self._backend.plan(t_list, output, labels)
->>>>>>> tree
         self._clip = self._plan.as_function(self._options)
         self._factor: Any = None
         self.results: Any = self._plan.results

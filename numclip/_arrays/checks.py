@@ -28,8 +28,7 @@ def sequence(value: Any, name: str) -> list[Any]:
 def _remedy(value: Any) -> str:
     """Return how to pass what is no sequence."""
     if isinstance(value, Mapping):
-<<<<<<< HEAD
-        return ". Pass its values, list(grads.values()), or use numclip.tree"
+        return ". Pass its values, list(grads.values()), or use numclip.tree.clip_by_global_norm"
     if isinstance(value, numbers.Number | np.generic) or foreign.lends(value) or devices.is_cuda(value):
         return "" if isinstance(value, bool) else ". Wrap it, [t], or use clip_by_norm"
     if isinstance(value, Iterable) and not isinstance(value, str | bytes):
@@ -40,10 +39,6 @@ def _remedy(value: Any) -> str:
 def is_real(dtype: np.dtype[Any]) -> bool:
     """Tell whether a dtype is one of real numbers."""
     return dtype.kind in "fiu" or dtype.name == "bfloat16"
-=======
-        message += ". Pass its values, list(grads.values()), or use numclip.tree.clip_by_global_norm"
-    raise TypeError(message)
->>>>>>> tree
 
 
 def real(value: Any, name: str) -> float:

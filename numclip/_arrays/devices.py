@@ -1,8 +1,6 @@
 """Which backend an array belongs to, from its type, without importing anything."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any
 
 from numclip._arrays.errors import class_of
@@ -10,37 +8,32 @@ from numclip._arrays.labels import Labels
 from numclip._arrays.slices import is_slices
 
 
+def is_cuda(entry: Any) -> bool:
+    """Tell whether an entry lies in the memory of a CUDA device."""
+    # Not kept for each class: a program that makes classes would keep them all alive.
+    kind = entry.__class__
+    if hasattr(kind, "__cuda_ndarray__"):  # Numba's, also those of its simulator
+        return True
+    if not hasattr(kind, "__cuda_array_interface__"):
+        return False
+    home = kind.__module__.partition(".")[0]
+    if home == "cupy":
+        return True
+    if home == "jaxlib":  # its interface raises for bfloat16, for other orders of the axes and for shards
+        return _is_on_gpu(entry)
+    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
+    return bool(entry.is_cuda) if hasattr(kind, "is_cuda") else _has_interface(entry)
+
+
 def _has_interface(entry: Any) -> bool:
     try:
         return entry.__cuda_array_interface__ is not None
-    except (AttributeError, RuntimeError, TypeError):  # JAX has the attribute on arrays of the CPU too
+    except (AttributeError, RuntimeError, TypeError):
         return False
 
 
-def _never(entry: Any) -> bool:
-    return False
-
-
-def _always(entry: Any) -> bool:
-    return True
-
-
-@cache
-def _test_of(kind: type) -> Callable[[Any], bool]:
-    """Return what tells whether an array of a type lies on a CUDA device."""
-    if hasattr(kind, "__cuda_ndarray__"):  # Numba's, also those of its simulator
-        return _always
-    if not hasattr(kind, "__cuda_array_interface__"):
-        return _never
-    if kind.__module__.partition(".")[0] == "cupy":
-        return _always
-    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
-    return attrgetter("is_cuda") if hasattr(kind, "is_cuda") else _has_interface
-
-
-def is_cuda(entry: Any) -> bool:
-    """Tell whether an entry lies in the memory of a CUDA device."""
-    return _test_of(entry.__class__)(entry)
+def _is_on_gpu(entry: Any) -> bool:
+    return any(device.platform in ("gpu", "cuda") for device in entry.devices())
 
 
 def refuse_cuda(entry: Any, name: str) -> None:

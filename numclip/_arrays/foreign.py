@@ -1,7 +1,6 @@
 """Arrays of other libraries on the CPU: their memory as a NumPy array, without importing the library."""
 
 import numbers
-import sys
 from collections.abc import Mapping, Sequence, Set
 from itertools import chain
 from typing import Any
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays.errors import class_of, name_of, reason
 from numclip._arrays.memory import lies_inside
+from numclip._arrays.modules import loaded
 
 Array = NDArray[Any]
 
@@ -109,7 +109,7 @@ def lent(entries: list[Any]) -> list[Any] | None:
 
     A fraction of a microsecond each. What cannot be had this way is left to `read` and `memory`, which tell.
     """
-    torch: Any = sys.modules.get("torch")
+    torch = loaded("torch", "Tensor")
     tensor, bfloat16 = getattr(torch, "Tensor", None), getattr(torch, "bfloat16", None)
     if tensor is None or bfloat16 is None or not any(type(entry) is tensor for entry in entries):
         return None
@@ -144,7 +144,7 @@ def memory(target: Any, name: str) -> Array:
 
 def _is_bfloat16_tensor(entry: Any) -> bool:
     """Tell whether this is a tensor of PyTorch that neither NumPy nor its DLPack can read."""
-    torch: Any = sys.modules.get("torch")
+    torch = loaded("torch", "Tensor")
     return torch is not None and isinstance(entry, torch.Tensor) and entry.dtype is torch.bfloat16
 
 
@@ -156,5 +156,5 @@ def _bfloat16_memory(tensor: Any) -> Array:
         from ml_dtypes import bfloat16
     except ImportError:
         raise RuntimeError('bfloat16 needs ml_dtypes: pip install "ml_dtypes>=0.5"') from None
-    bits: Array = np.asarray(tensor.view(sys.modules["torch"].int16))
+    bits: Array = np.asarray(tensor.view(loaded("torch", "Tensor").int16))
     return bits.view(bfloat16)

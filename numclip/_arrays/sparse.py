@@ -1,12 +1,12 @@
 """Sparse matrices of SciPy, which is looked up and never imported."""
 
-import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from numclip._arrays.errors import brief_shape, shortened
+from numclip._arrays.modules import loaded
 
 Array = NDArray[Any]
 
@@ -22,7 +22,7 @@ _STRUCTURE = {
 
 def is_sparse(entry: Any) -> bool:
     """Tell whether an entry is a sparse array or matrix of SciPy."""
-    scipy_sparse = sys.modules.get("scipy.sparse")
+    scipy_sparse = loaded("scipy.sparse", "issparse")
     return scipy_sparse is not None and bool(scipy_sparse.issparse(entry))
 
 

@@ -6,7 +6,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
 from numclip._arrays.output import NONE
 from numclip._cuda import numbers
-from numclip._cuda.plan import Plan
+from numclip._cuda.plan import Plan, load_kernels
 from numclip._cuda.target import driver
 
 
@@ -63,14 +63,18 @@ class CUDA:
 
     def clip_along(self, t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
         """Raise: slices along axes are clipped on the CPU alone."""
-        raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU where axes are given")
+        raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU with axes")
 
     def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
         """Refuse."""
         raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
 
     def compile_ahead(self, typecodes: set[int]) -> None:
-        """Do nothing: kernels are compiled for a device, at the first call."""
+        """Compile for this thread's device the kernels of lists of one of these element types."""
+        driver.require()
+        with driver.on_device(driver.current_device() or 0):
+            for typecode in sorted(typecodes):
+                load_kernels((typecode,), writes=True)
 
     def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
         driver.require()
