@@ -21,7 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from demo import INTERRUPTED, compile_ahead, picture, run_main
+from demo import INTERRUPTED, picture, run_main
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -250,7 +250,7 @@ def main():
     indices, vocabulary = encode(text)
     rng = np.random.default_rng(args.seed)
     model = CharRNN(len(vocabulary), HIDDEN_SIZE, rng)
-    compile_ahead()
+    numclip.warmup(verbose=True)  # so that the progress bar measures the training alone
     losses, norms = train(model, indices, args.steps, clip, args.clip_norm, args.learning_rate, fate)
     if not len(norms):
         print("Interrupted before the first step: there is nothing to show.")

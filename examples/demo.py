@@ -1,4 +1,4 @@
-"""What the examples that draw a picture share: where it goes, the seconds before the first step, Ctrl-C."""
+"""What the examples that draw a picture share: where it goes, and Ctrl-C."""
 
 import argparse
 import os
@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 
 from matplotlib.backend_bases import FigureCanvasBase
-
-import numclip
 
 INTERRUPTED = 130  # the exit code of a shell for Ctrl-C
 
@@ -23,12 +21,6 @@ def picture(name):
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"cannot write to {name}")
     return path
-
-
-def compile_ahead():
-    """Load or compile what clips float32 arrays, before a progress bar starts to measure."""
-    print("Loading numclip: the first time on a machine, it compiles for some seconds.", flush=True)
-    numclip.warmup()
 
 
 def run_main(main):

@@ -26,7 +26,7 @@ from typing import NamedTuple
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from demo import INTERRUPTED, compile_ahead, picture, run_main
+from demo import INTERRUPTED, picture, run_main
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -219,7 +219,7 @@ def main():
         for seed in range(args.seeds)
         for clipped in (False, True)
     ]
-    compile_ahead()
+    numclip.warmup(verbose=True)  # so that the progress bar measures the training alone
     runs = []
     with (
         suppress(KeyboardInterrupt),
