@@ -482,7 +482,7 @@ def test_a_file_of_arrays_is_read():
 @pytest.mark.parametrize(
     "leaf",
     ["abc", b"abc", object(), three, {1, 2}, (x for x in [1.0]), pair().values(), Holder, range(2)],
-    ids=repr,
+    ids=lambda leaf: type(leaf).__name__,
 )
 def test_what_is_no_array_is_named(leaf):
     with pytest.raises(TypeError) as caught:
