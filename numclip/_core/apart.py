@@ -14,15 +14,18 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from numclip._core import process
+from numclip._core.interpreters import is_subinterpreter, refusal
 
 # How often a caller that waits looks whether there is anything to wait for. Windows handles Ctrl-C no sooner.
 _SECONDS = 0.05
 _STACK = 8 << 20
 _works: dict[Hashable, "_Work"] = {}
+_own = threading.local()
 
 
 def run(key: Hashable, function: Callable[[], Any]) -> Any:
     """Return what a function returns, called apart; callers of one key at one time share one call."""
+    _refuse_inside_work()
     _refuse_inside_numba()
     return _works.setdefault(key, _Work(key, function)).wait()
 
@@ -45,11 +48,6 @@ class _Work:
 
     def wait(self) -> Any:
         """Return the result once it is there, or raise what the function has raised."""
-        if self.worker == threading.get_ident() and not self._done:
-            raise RuntimeError(
-                "numclip was called in the middle of its own first call, by a finalizer or the garbage "
-                "collector: call numclip.warmup() before"
-            )
         woken = threading.Lock()
         woken.acquire()
         self._waiting.append(woken)
@@ -81,16 +79,23 @@ class _Work:
             self._thread = thread
 
     def _run(self) -> None:
-        with process.busy:
-            if not self._begun.acquire(blocking=False):
-                return
-            self.worker = threading.get_ident()
-            try:
-                self._result = self._function()
-            except BaseException as error:  # it is raised where the result is waited for
-                self._error = error
-                _forget_half_made_modules()
-            self._finish()
+        _own.works = True
+        try:
+            with process.busy:
+                self._work()
+        finally:
+            _own.works = False
+
+    def _work(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
+        self.worker = threading.get_ident()
+        try:
+            self._result = self._function()
+        except BaseException as error:  # it is raised where the result is waited for
+            self._error = refusal(error) if isinstance(error, ImportError) and is_subinterpreter() else error
+            _forget_half_made_modules()
+        self._finish()
 
     def _finish(self) -> None:
         _works.pop(self._key, None)
@@ -132,6 +137,15 @@ def _enough_stack() -> Iterator[None]:
         yield
     finally:
         threading.stack_size(size)
+
+
+def _refuse_inside_work() -> None:
+    """Raise if this thread does such work: it would wait for a second, which waits for `process.busy`."""
+    if getattr(_own, "works", False):
+        raise RuntimeError(
+            "numclip was called in the middle of its own first call, by a finalizer or the garbage "
+            "collector: call numclip.warmup() before"
+        )
 
 
 def _refuse_inside_numba() -> None:

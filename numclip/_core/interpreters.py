@@ -18,6 +18,17 @@ def is_subinterpreter() -> bool:
     return _address("PyInterpreterState_Get") != _address("PyInterpreterState_Main")
 
 
+def refusal(error: ImportError) -> ImportError:
+    """Return what to raise where Numba cannot be loaded because this is not the main interpreter."""
+    refused = ImportError(
+        "numclip cannot load Numba in a sub-interpreter: from Python 3.13 on, Python initializes Numba's "
+        "extensions in the main interpreter, and NumPy in one interpreter of a process alone. Call numclip "
+        "in the main interpreter: under mod_wsgi by WSGIApplicationGroup %{GLOBAL}"
+    )
+    refused.__cause__ = error
+    return refused
+
+
 def _address(function: str) -> int | None:
     """Return what a function of Python's C interface returns."""
     prototype = ctypes.PYFUNCTYPE(ctypes.c_void_p)

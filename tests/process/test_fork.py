@@ -34,7 +34,7 @@ WAYS = {
 
 def fork(how, layer, repeats=1, starts_pool="other library"):
     run = run_python(SCRIPT, how, repeats, starts_pool, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
-    assert run.stdout.endswith("done\n")  # before it, Numba prints where it could not stop TBB
+    assert "done" in run.stdout.splitlines()  # Numba prints too where it could not stop TBB
     assert "Terminating" not in run.stderr
 
 
