@@ -9,13 +9,13 @@ be rounded to the wrong one: one vector in 200 for bfloat16.
 
 float32 (after Brisebarre and Muller, "Correctly rounded multiplication by arbitrary precision constants",
 IEEE Trans. Computers 57, 2008): the factor f is the exact sum of `first`, a float32 below f (1 - 2**-23), and
-`second`, about 2**-22 f. A vector x is multiplied by `second (1 - 2**-20)` and `second (1 + 2**-20)` in
-float32: the two roundings of each product are off by less than 2**-23 of it, so that the exact x * second lies
-between them, by more than 2**-21 of it or 2**-44 of x * f on either side. So the exact x * f, and also x * f
-rounded to float64, lie between x * first plus the one and x * first plus the other; a fused multiply-add
-rounds these two sums once each. Rounding is monotone: where both give the same float32, everything between
-them does. That needs products with `second` that are normal or zero like x. About one vector in 5000 is in
-doubt. A NaN stays the same NaN, infinities and signed zeros stay what they are.
+`second`, about 2**-22 f. A vector x is multiplied by `second (1 - 2**-20)` and by `second (1 + 2**-20)` in
+float32. The two roundings of each product are off by less than 2**-23 of it: x * second lies between them, at
+more than 2**-44 of x * f from either. So x * f, both exact and rounded to float64, lies between the sums of
+x * first and the one or the other. A fused multiply-add rounds each sum once, and rounding is monotone: where
+both give the same float32, so does everything between them. That needs products with `second` that are normal,
+or zero because x is. About one vector in 5000 is in doubt. A NaN stays the same NaN, infinities and signed
+zeros stay what they are.
 """
 
 from typing import Any
