@@ -71,8 +71,8 @@ def test_the_sum(compiled, typecodes):
     # Each of the two tickets stands between two fences, which one thread passes.
     ticket = ["membar.gl", "atom.global.inc.u32", "membar.gl"]
     assert re.findall(r"(atom\S*|membar\.gl|fence\.\S*)", ptx) == 2 * ticket
-    # Squares may be fused where that is wanted, and in the formula products of halves, which are exact anyway:
-    # one of the quotient, four of the product of eps and the scale of the loss.
+    # Squares may be fused where that is wanted, and in the formula products of halves, which are exact
+    # anyway: one of the quotient, four of the product of eps and the scale of the loss.
     fused = re.findall(r"\bfma\.\S+\s+%\w+, (%\w+), (%\w+), ", ptx)
     assert fused
     assert sum(left != right for left, right in fused) <= 5

@@ -127,6 +127,22 @@ def collector_clips(entry, delay):
     print(*answers, call())
 
 
+def finder_clips(entry, delay):
+    """Call in the middle of a look for a module, where Python holds the one lock of all imports."""
+    answers = set()
+
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == "colorsys":
+                call_or_refusal(answers)
+
+    sys.meta_path.insert(0, Finder())
+    import colorsys  # noqa: F401
+
+    sys.meta_path.pop(0)
+    print(*answers, call())
+
+
 def handler_clips_while_numba_is_imported(entry, delay):
     answers = set()
     on_alarm(lambda: call_or_refusal(answers), delay, delay)
@@ -153,8 +169,9 @@ def fork_meanwhile(entry, delay):
     child = os.fork()
     if child == 0:
         os._exit(call() != 5.0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    thread.join()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    thread.join()  # it may have taken the output
+    print(status)
 
 
 def handler_forks(entry, delay):
