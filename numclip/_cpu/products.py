@@ -13,9 +13,9 @@ IEEE Trans. Computers 57, 2008): the factor f is the exact sum of `first`, a flo
 float32. The two roundings of each product are off by less than 2**-23 of it: x * second lies between them, at
 more than 2**-44 of x * f from either. So x * f, both exact and rounded to float64, lies between the sums of
 x * first and the one or the other. A fused multiply-add rounds each sum once, and rounding is monotone: where
-both give the same float32, so does everything between them. That needs products with `second` that are normal,
-or zero because x is. About one vector in 5000 is in doubt. A NaN stays the same NaN, infinities and signed
-zeros stay what they are.
+both give the same float32, so does everything between them. The products with `second` must be normal for
+that, or zero because x is. About one vector in 5000 is in doubt. A NaN stays the same NaN, infinities and
+signed zeros stay what they are.
 """
 
 from typing import Any
