@@ -1,4 +1,4 @@
-"""Writing the clipped values of one array, by what the factor and the size of the list ask for."""
+"""Writing the clipped values of one array, in the way that suits the factor and the size of the list."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from numclip._cpu.simd_memory import (
     store_nontemporal,
 )
 
-# From so many chunks on, 64 MB of float32, new results are written past the caches. Halves have a quicker way
-# without. See benchmarks/notes.md.
+# From so many chunks on, 64 MB of float32, new results are written by non-temporal stores. 16-bit elements
+# are faster without. See benchmarks/notes.md.
 NONTEMPORAL_CHUNKS = 4096
 
 
@@ -58,7 +58,7 @@ scale_twice = _scale("scale_twice", _product_of_three, in_float32=False)
 
 @helper
 def scale_past_caches(source: Any, target: Any, factor: float) -> None:
-    """Write the clipped values of one array without reading the target's cache lines first."""
+    """Write the clipped values of one array by non-temporal stores: no cache line of the target is read."""
     head = min(source.size, -target.ctypes.data % CACHE_LINE // target.itemsize)
     stop = head + (source.size - head) // LANES * LANES
     scale(source[:head], target[:head], factor, 1.0)
