@@ -8,7 +8,7 @@ warnings.filterwarnings(
     "ignore", "The 'generic' unit for NumPy timedelta is deprecated", DeprecationWarning, r"numba\.cuda\."
 )
 try:
-    import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
+    import numba_cuda  # noqa: F401 replaces Numba's own CUDA target, which is deprecated
 except ImportError:
     raise ImportError(
         'clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]>=0.30" "numpy<2.5", or cu12'
