@@ -1,6 +1,6 @@
-"""Interpreters beside the first, such as those of mod_wsgi: calls work, with one thread.
+"""Sub-interpreters, such as those of mod_wsgi: calls work, with one thread.
 
-Compiled code of Numba asks for the lock by ``PyGILState_Ensure``, and waits for ever where the thread belongs
+Compiled code of Numba acquires the GIL by ``PyGILState_Ensure``, which waits for ever if the thread belongs
 to another interpreter: https://github.com/python/cpython/issues/59956. NumPy can be imported by one
 interpreter of a process.
 """
