@@ -1,4 +1,4 @@
-"""What the arguments may be: every error a caller can make is raised here, before anything is written."""
+"""Checks of arguments: every error of a caller is raised here, before anything is written."""
 
 import math
 import numbers
