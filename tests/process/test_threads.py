@@ -243,9 +243,9 @@ def test_no_thread_is_asked_to_write_where_nothing_is_clipped(monkeypatch):
     share_every_list(2, monkeypatch.setattr)
     scale, calls = kernels.scale, []
 
-    def record(*choices, **twin):
+    def record(*choices, **options):
         calls.append(choices)
-        return scale(*choices, **twin)
+        return scale(*choices, **options)
 
     monkeypatch.setattr(kernels, "scale", record)
     grads = [np.full(5000, 2.0, np.float32), None, np.ones(3)]
