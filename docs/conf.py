@@ -18,6 +18,8 @@ numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 
 html_theme = "furo"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_title = f"numclip {release}"
 html_theme_options = {"navigation_with_keys": True}
 copybutton_prompt_text = ">>> |\\.\\.\\. |\\$ "
