@@ -541,8 +541,8 @@ class Clipper(Generic[Norm]):
         Returns
         -------
         list of numpy.float32, numpy.float64 or None
-            As from the function `tensor_norms`, of ``t / loss_scale``. NaN for an array whose sum of squares is
-            outside of the range of float64, if the call has made zeros or NaN of it.
+            As from the function `tensor_norms`, of ``t / loss_scale``. NaN for an array whose sum of squares
+            is outside of the range of float64, if the call has made zeros or NaN of it.
 
         Raises
         ------
