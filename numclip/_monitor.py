@@ -212,7 +212,8 @@ class GradientMonitor:
     def to_tensorboard(self, writer: Any) -> None:
         """Send the steps that are new since the last call, of those in memory, to a writer of TensorBoard.
 
-        The tags are ``gradients/norm``, ``gradients/clip_norm`` and ``gradients/tensors/`` with the name.
+        The tags are ``gradients/norm``, ``gradients/clip_norm`` and ``gradients/tensors/`` with the name. NaN
+        is sent as ``gradients/norm`` alone.
 
         Parameters
         ----------
@@ -235,7 +236,8 @@ class GradientMonitor:
         for step, *values in kept.rows():
             if step > self._sent:
                 for tag, value in zip(tags, values, strict=True):
-                    add_scalar(f"gradients/{tag}", value, step)
+                    if tag == "norm" or not math.isnan(value):  # an array without a norm is no event
+                        add_scalar(f"gradients/{tag}", value, step)
         self._sent = self._steps
 
     def _kept(self) -> "Norms":

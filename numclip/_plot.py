@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 COLUMNS = 400  # of the heat map: steps are joined to as many
 LABELS = 30  # of arrays, beside the heat map
 WINDOWS = 50  # of one of them is the share that was clipped
+SMALLEST, LARGEST = 1e-200, 1e200  # that are drawn as they are: matplotlib computes beyond its data
 
 
 def draw(norms: Norms) -> "Figure":
@@ -23,6 +24,11 @@ def draw(norms: Norms) -> "Figure":
         raise RuntimeError('pictures need matplotlib: pip install "matplotlib>=3.9"') from error
     if not len(norms.steps):
         raise ValueError("there is nothing to draw: no step has been recorded")
+    norms = norms._replace(
+        norms=_drawable(norms.norms),
+        thresholds=_drawable(norms.thresholds),
+        tensor_norms=_drawable(norms.tensor_norms),
+    )
     maps = bool(_positive(norms.tensor_norms).any())
     figure = Figure(figsize=(9, 8 if maps else 5), layout="constrained")
     axes = figure.subplots(2 + maps, 1, sharex=True, height_ratios=[3, 1, 3][: 2 + maps])
@@ -36,6 +42,10 @@ def draw(norms: Norms) -> "Figure":
 
 def _positive(values: NDArray[np.float64]) -> NDArray[np.bool]:
     return np.isfinite(values) & (values > 0)
+
+
+def _drawable(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(_positive(values), np.clip(values, SMALLEST, LARGEST), values)
 
 
 def _draw_norms(axes: Any, norms: Norms) -> None:

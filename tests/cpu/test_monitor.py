@@ -275,6 +275,12 @@ def test_a_writer_of_tensorboard_gets_each_step_once():
     assert writer.calls[3:] == [(tag, 1.0 if "clip" in tag else 3.0, 2) for tag, _, _ in first]
 
 
+def test_of_what_is_nan_a_writer_gets_the_norm_alone():
+    writer = Writer()
+    recorded([(NAN, NAN, [None, INF])], names=["a", "b"]).to_tensorboard(writer)
+    assert [tag for tag, _, _ in writer.calls] == ["gradients/norm", "gradients/tensors/b"]
+
+
 def test_what_is_no_writer_is_refused():
     with pytest.raises(TypeError, match="writer should have add_scalar, as the SummaryWriter"):
         GradientMonitor().to_tensorboard(print)

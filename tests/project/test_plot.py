@@ -68,6 +68,13 @@ def test_whatever_was_recorded_can_be_drawn(tmp_path_factory, steps):
     assert path.read_bytes().startswith(PNG_SIGNATURE)
 
 
+@pytest.mark.parametrize("norm", [5e-324, 2.0**-1022, 1.7e308])
+def test_norms_at_the_ends_of_the_range_can_be_drawn(norm):
+    monitor = GradientMonitor()
+    monitor.record(norm, norm, [norm])
+    monitor.plot().canvas.draw()
+
+
 def test_of_no_step_there_is_no_picture():
     with pytest.raises(ValueError, match="there is nothing to draw: no step has been recorded"):
         GradientMonitor().plot()
