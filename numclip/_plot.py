@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 COLUMNS = 400  # of the heat map: steps are joined to as many
 LABELS = 30  # of arrays, beside the heat map
 WINDOWS = 50  # of one of them is the share that was clipped
-SMALLEST, LARGEST = 1e-200, 1e200  # that are drawn as they are: matplotlib computes beyond its data
+SMALLEST, LARGEST = 1e-150, 1e150  # that are drawn as they are: matplotlib computes beyond its data
 
 
 def draw(norms: Norms) -> "Figure":
