@@ -25,7 +25,6 @@ def _arguments() -> argparse.Namespace:
         "python -m numclip", description="Show the configuration, check the installed copy, or draw norms."
     )
     parser.add_argument("--version", action="version", version=f"numclip {__version__}")
-    parser.set_defaults(command="config")
     commands = parser.add_subparsers(dest="command", title="commands", metavar="{config,selftest,plot}")
     commands.add_parser(
         "config", help="what a report of a bug needs: versions, processor, threads, cache (the default)"
@@ -34,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     plot = commands.add_parser("plot", help="draw the CSV file of a GradientMonitor")
     plot.add_argument("csv", type=Path, help="the file")
     plot.add_argument("picture", type=Path, nargs="?", help="by default beside the file, as .png")
+    parser.set_defaults(command="config")
     return parser.parse_args()
 
 

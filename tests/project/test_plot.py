@@ -57,6 +57,13 @@ def test_of_many_steps_the_largest_norms_are_shown():
     assert "the largest of 13 steps" in arrays.get_title()
 
 
+def test_a_heat_map_of_nothing_is_left_out():
+    monitor = GradientMonitor()
+    for step in range(802):
+        monitor.record(1.0, 2.0, [math.nan if step % 2 else 1.0])
+    assert len(monitor.plot().axes) == 2
+
+
 @pytest.mark.slow
 @settings(max_examples=10)
 @given(st.lists(st.tuples(ANY, ANY, st.lists(ANY | st.none(), min_size=2, max_size=2)), min_size=1))
