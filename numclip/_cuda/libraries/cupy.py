@@ -26,7 +26,7 @@ class CuPy(Interface):
             return None
         if array.size and not address:
             return None
-        return Place(address, array.size * known[1], known[0], memory.device_id, True, None)
+        return Place(address, array.size * known[1], *known, memory.device_id, True, None)
 
     def describe(self, array: Any, label: str) -> Array:
         """Return the description of an array."""
@@ -67,6 +67,13 @@ class CuPy(Interface):
         cupy = sys.modules["cupy"]
         with cupy.cuda.Device(device):
             return cupy.empty((), dtype)
+
+    def empty_scalars(self, count: int, dtype: Any, device: int) -> tuple[list[Any], int]:
+        """Return new 0-d arrays, one behind the other, and the address of the first."""
+        cupy = sys.modules["cupy"]
+        with cupy.cuda.Device(device):
+            every = cupy.empty(count, dtype)
+        return [every[i] for i in range(count)], every.data.ptr
 
     def empty_words(self, words: int, device: int) -> tuple[Any, int]:
         """Return memory of so many 64-bit words, and its address."""

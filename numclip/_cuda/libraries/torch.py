@@ -35,7 +35,7 @@ class Torch(Interface):
         address, length = array.data_ptr(), array.numel() * known[1]
         if length and not address:
             return None
-        return Place(address, length, known[0], array.get_device(), True, None)
+        return Place(address, length, *known, array.get_device(), True, None)
 
     def describe(self, array: Any, label: str) -> Array:
         """Return the description of a tensor."""
@@ -87,6 +87,12 @@ class Torch(Interface):
         """Return a new 0-d tensor."""
         torch = sys.modules["torch"]
         return torch.empty((), dtype=getattr(torch, np.dtype(dtype).name), device=f"cuda:{device}")
+
+    def empty_scalars(self, count: int, dtype: Any, device: int) -> tuple[list[Any], int]:
+        """Return new 0-d tensors, one behind the other, and the address of the first."""
+        torch = sys.modules["torch"]
+        every = torch.empty(count, dtype=getattr(torch, np.dtype(dtype).name), device=f"cuda:{device}")
+        return list(every.unbind()), every.data_ptr()
 
     def empty_words(self, words: int, device: int) -> tuple[Any, int]:
         """Return memory of so many 64-bit words, and its address."""

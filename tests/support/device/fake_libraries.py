@@ -65,6 +65,9 @@ class FakeTorch(Library):
         def element_size(self):
             return self.array.itemsize
 
+        def unbind(self):
+            return tuple(type(self)(self.array[i : i + 1].reshape(())) for i in range(len(self.array)))
+
         def stride(self):
             return tuple(step // self.array.itemsize for step in self.array.strides)
 
@@ -104,6 +107,9 @@ class FakeCuPy(Library):
 
         def __getattr__(self, name):
             return getattr(self.array, name)
+
+        def __getitem__(self, i):
+            return type(self)(self.array[i : i + 1].reshape(()))
 
     class Device:
         def __init__(self, number):
