@@ -106,7 +106,7 @@ def assert_near(actual, wanted, ulps):
 
 @pytest.mark.parametrize("order", [1, 2, np.inf, 3, 0.5])
 def test_norms_of_every_order(rng, order):
-    """Those of 1, 2 and inf have the bits of the CPU, but where magnitudes of complex elements are rounded."""
+    """Those of 1, 2 and inf have the bits of the CPU, if no magnitude of a complex element is rounded."""
     for host in lists_of_each_kind(rng):
         paired = any(array is not None and array.dtype.kind == "c" for array in host)
         ulps = 4 if order in (3, 0.5) or (paired and order != 2) else 0

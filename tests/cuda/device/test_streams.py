@@ -1,7 +1,10 @@
 """The order of the work on several streams, and what is held until it is done."""
 
+import gc
 import sys
-from types import SimpleNamespace
+import weakref
+from types import ModuleType, SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -10,7 +13,8 @@ from fake_libraries import FakeCuPy, FakeJaxArray, FakeTorch
 from on_device import DeviceArray, on_device, to_host
 
 import numclip
-from numclip._cuda import streams
+from numclip._cuda import libraries, streams
+from numclip._cuda.libraries.interface import Interface
 from numclip._cuda.target import driver
 from numclip._cuda.workspace import MOST_UPLOADS, SMALL, Workspace, shared_workspace
 
@@ -238,3 +242,17 @@ def test_a_large_workspace_is_given_back():
     for size in sizes:
         workspace.fill(SimpleNamespace(size=size, at=lambda address: np.zeros(8, np.int64)), reader, 0)
     assert reader.sizes == [200, 5 * SMALL, 200, SMALL]
+
+
+def test_a_library_that_is_not_quite_there_counts_as_absent(torch, cupy, monkeypatch):
+    """Its arrays are read by their interface; a class of arrays is not kept alive."""
+    for stand_in in (None, ModuleType("torch"), MagicMock()):
+        monkeypatch.setitem(sys.modules, "torch", stand_in)
+        monkeypatch.setitem(sys.modules, "cupy", stand_in)
+        for name in ("torch", "cupy"):
+            kind = type("Array", (DeviceArray,), {"__module__": name})
+            assert type(libraries.library(kind(np.ones(3)))) is Interface
+    released = weakref.ref(kind)
+    del kind
+    gc.collect()
+    assert released() is None

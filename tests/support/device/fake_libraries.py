@@ -15,6 +15,7 @@ class Library(types.ModuleType):
     def __init__(self, name, current):
         super().__init__(name)
         self.current, self.allocated = current, []
+        setattr(self, self.array_type.__name__, self.array_type)
 
     @contextmanager
     def use(self, handle):
