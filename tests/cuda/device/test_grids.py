@@ -1,11 +1,13 @@
 """What takes a whole grid: blocks in any order, long lists, arrays beyond 2**31, and counts of accesses."""
 
+import math
 import mmap
 import random
 import sys
 
 import numpy as np
 import ptx_device
+import ptx_grid
 import pytest
 from arrays import DTYPES, assert_result, assert_same_norm, random_array
 from on_device import on_device, to_host
@@ -104,3 +106,26 @@ def test_what_is_not_clipped_is_read_once_and_never_written(options, rng, dtype,
         assert (counts["load"] == reads).all()
         assert (counts["store"] == writes).all()
         assert not others.any()
+
+
+def test_two_calls_of_one_clipper_that_overlap_leave_it_as_it_was(options, rng, monkeypatch):
+    """As a replayed graph and a call on another stream may. What the two give is open; later ones are right.
+
+    The blocks of both are on the device at the same time: each block of the grid is there twice.
+    """
+    host = [rng.standard_normal(size, dtype=np.float32) for size in (4096 * 9 + 5, 4096 * 6, 77)]
+    clipper = numclip.Clipper([*map(on_device, host)], math.inf)
+    wanted = numclip.global_norm(host)
+    whole_grid = options.run
+    monkeypatch.setattr(ptx_grid.Grid, "races", True)
+    for seed in range(8):
+        options.run = lambda blocks, seed=seed: {
+            "order": [*range(blocks)] * 2,
+            "resident": 2 * blocks,
+            "schedule": "warps",
+            "seed": seed,
+        }
+        clipper()
+        options.run = whole_grid
+        for _ in range(2):
+            assert_same_norm(to_host(clipper())[()], wanted)
