@@ -17,7 +17,7 @@ from numclip._cuda.numbers import Number
 from numclip._cuda.pack import pack
 from numclip._cuda.streams import Stream, stream_of, wait_for
 from numclip._cuda.target import driver
-from numclip._cuda.workspace import Workspace, shared_workspace
+from numclip._cuda.workspace import Workspace, workspaces
 
 
 class Plan:
@@ -156,9 +156,10 @@ class Plan:
         if self._kept is None and capturing:
             # Whenever the graph is replayed, another table may stand in the memory of the stream.
             raise RuntimeError("in a CUDA graph, call a numclip.Clipper that was made before")
-        workspace = self._kept or (
-            Workspace(stream.handle) if asks else shared_workspace(self._device, stream.handle)
-        )
+        if asks and self._kept is None:
+            workspace = Workspace(stream.handle)
+        else:
+            workspace = self._kept or workspaces(self._device, stream.handle).of(self._table)
         with workspace.lock:
             if self._kept is not None and moved:
                 if not capturing:
@@ -168,7 +169,7 @@ class Plan:
             results = launch(workspace.address, stream.handle)
             if self._may_be_given_back(stream) and not capturing:
                 values = self._sources, self._targets, numbers, workspace.memory
-                workspace.hold(stream.handle, values)
+                workspace.held.hold(stream.handle, values)
         return results
 
     def _other_streams(self, numbers: list[Number]) -> set[int]:
