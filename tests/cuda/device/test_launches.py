@@ -152,6 +152,32 @@ def test_strided_arrays_are_looked_at_anew(uploads, rng):
     assert len(uploads) == 3
 
 
+def test_a_warmup_loads_what_calls_need(monkeypatch):
+    loaded, load = [], driver.load
+
+    def record(kernel):
+        loaded.append(kernel)
+        return load(kernel)
+
+    monkeypatch.setattr(driver, "load", record)
+    numclip.warmup(["float16", "complex128"], device="cuda")
+    assert {kernel.body.py_func.__name__ for kernel in loaded} == {
+        *("sum_and_decide", "use_given_norm", "scale_chunks")
+    }
+    launched, launch = [], driver.launch
+    monkeypatch.setattr(
+        driver, "launch", lambda kernel, *rest: (launched.append(kernel), launch(kernel, *rest))
+    )
+    for dtype in (np.float16, np.complex128):
+        grads = on_devices(np.ones(3, dtype))
+        numclip.clip_by_global_norm(grads, 1.0)
+        numclip.clip_by_global_norm(grads, 1.0, 2.0, out=grads)
+    assert set(launched) == set(loaded)
+    loaded.clear()
+    numclip.Clipper(grads, 1.0, ord=1)
+    assert loaded  # before a call, which may be captured in a graph
+
+
 def test_a_numpy_that_numba_cuda_does_not_know_is_named(monkeypatch):
     def compile_kernel(*_, **options):
         raise AttributeError("module 'numpy' has no attribute 'row_stack'")
