@@ -31,8 +31,8 @@ def warmup(
     dtypes : iterable of dtypes or their names
         Among those that `clip_by_global_norm` takes. Arrays of several dtypes in one list need nothing else.
     device : {"cpu", "cuda"}, optional
-        Where the arrays lie. For "cuda", the kernels of lists of one dtype are compiled for the current GPU of
-        this thread, with an `ord` of 2; a list of several dtypes has kernels of its own.
+        Where the arrays lie. For "cuda", kernels of lists of one dtype, with an `ord` of 2, are compiled for
+        the current GPU of this thread; a list of several dtypes has kernels of its own.
     verbose : bool, optional
         Print to the standard error what the time is spent on. It is logged at the level INFO in any case, to
         the logger ``numclip``, also by the first call without `warmup`.

@@ -135,9 +135,9 @@ def test_a_table_is_uploaded_again_when_the_arrays_lie_elsewhere(uploads, rng):
         (grads, 1),
         (grads, 1),
         (others, 2),
-        (grads, 3),
-        (grads[::-1], 4),
-        (grads[::-1], 4),
+        (grads, 2),
+        (grads[::-1], 3),
+        (grads[::-1], 3),
     ):
         norm = numclip.global_norm(arrays)
         assert len(uploads) == count
@@ -165,9 +165,12 @@ def test_a_warmup_loads_what_calls_need(monkeypatch):
         *("sum_and_decide", "use_given_norm", "scale_chunks")
     }
     launched, launch = [], driver.launch
-    monkeypatch.setattr(
-        driver, "launch", lambda kernel, *rest: (launched.append(kernel), launch(kernel, *rest))
-    )
+
+    def record_launch(kernel, *arguments):
+        launched.append(kernel)
+        launch(kernel, *arguments)
+
+    monkeypatch.setattr(driver, "launch", record_launch)
     for dtype in (np.float16, np.complex128):
         grads = on_devices(np.ones(3, dtype))
         numclip.clip_by_global_norm(grads, 1.0)
