@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 class Place(NamedTuple):
-    """Where an array of a known dtype lies, in C order."""
+    """Where a dense array of a known dtype lies; a new one that is like it has its order of axes."""
 
     address: int
     length: int  # in real numbers

@@ -27,7 +27,9 @@ class Torch(Interface):
     def locate(self, array: Any) -> Place | None:
         """Return where a tensor lies, or None if it takes a closer look."""
         known = self._known.get(array.dtype)
-        if known is None or array.layout is not self._strided or not array.is_contiguous():
+        if known is None or array.layout is not self._strided:
+            return None
+        if not array.is_contiguous() and not self._is_channels_last(array):
             return None
         if array.is_neg() or (known[1] == 2 and array.is_conj()):
             return None
@@ -35,6 +37,10 @@ class Torch(Interface):
         if length and not address:
             return None
         return Place(address, length, *known, array.get_device(), True, None)
+
+    def _is_channels_last(self, array: Any) -> bool:
+        """Tell whether a tensor is dense in the order that convolutions like: as good as C order."""
+        return bool(array.dim() == 4 and array.is_contiguous(memory_format=self._torch.channels_last))
 
     def describe(self, array: Any, label: str) -> Array:
         """Return the description of a tensor."""

@@ -35,7 +35,7 @@ class FakeTorch(Library):
         f"torch.{name}"
         for name in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int64")
     )
-    strided = "torch.strided"
+    strided, channels_last = "torch.strided", "torch.channels_last"
 
     class Tensor:
         __module__ = "torch"
@@ -54,8 +54,12 @@ class FakeTorch(Library):
 
         is_conj = is_neg
 
-        def is_contiguous(self):
-            return self.array.flags.c_contiguous
+        def dim(self):
+            return self.array.ndim
+
+        def is_contiguous(self, memory_format=None):
+            array = self.array if memory_format is None else self.array.transpose(0, 2, 3, 1)
+            return array.flags.c_contiguous
 
         def data_ptr(self):
             return self.array.ctypes.data if self.address is None else self.address
