@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+from layers import needs_openmp
 from oracle import ordered_norm, ordered_root
 from policy import share_every_list
 from processes import run_python
@@ -27,7 +28,10 @@ def serial():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layer", "blocks"), [("tbb", 2), ("omp", 2), ("workqueue", 2), ("workqueue", 7)])
+@pytest.mark.parametrize(
+    ("layer", "blocks"),
+    [("tbb", 2), pytest.param("omp", 2, marks=needs_openmp), ("workqueue", 2), ("workqueue", 7)],
+)
 def test_threads_give_the_bits_of_one(serial, layer, blocks):
     settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(blocks)}
     assert digests(blocks, **settings) == (serial, layer)
@@ -52,7 +56,7 @@ def test_one_block_of_the_parallel_kernels_gives_the_same_bits(monkeypatch):
 
 
 def assert_summed_in_order(arrays):
-    """The factor of float32 arrays tells the last bits of the sum, which the norm is rounded to hide."""
+    """The factor of float32 arrays shows the last bits of the sum, which rounding removes from the norm."""
     factor, norm = numclip.clip_factor(arrays, 1e-3)
     root, unit = ordered_root(arrays)
     assert norm == ordered_norm(arrays)

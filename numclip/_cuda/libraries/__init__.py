@@ -1,6 +1,7 @@
-"""What a CUDA array is: where it lies, what it holds, its stream, and how another one like it is made.
+"""The properties of a CUDA array: address, dtype and stream, and how to make another one like it.
 
-One class for each library, found by the type of an array; nothing is imported that the caller has not.
+One class for each library, found by the type of an array. No library is imported that the caller has not
+imported.
 """
 
 from functools import cache
@@ -24,7 +25,7 @@ def _made(kind: type[Interface], *module: Any) -> Interface:
 
 
 def library(array: Any) -> Interface:
-    """Return what reads an array."""
+    """Return the interface to the library of an array."""
     kind = array.__class__
     modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
     if "torch" in modules and (torch := loaded("torch", "Tensor")):
@@ -33,6 +34,6 @@ def library(array: Any) -> Interface:
         return _made(CuPy, cupy)
     if "jaxlib" in modules:
         return _made(Jax)
-    # Numba's simulator says that its arrays are those of a device, and has nothing else to say of them.
+    # Arrays of Numba's simulator have the attribute of device arrays, but no interface.
     simulated = hasattr(kind, "__cuda_ndarray__") and not hasattr(kind, "__cuda_array_interface__")
     return _made(Simulated if simulated else Interface)
