@@ -62,7 +62,7 @@ def ids(typecodes):
 SUMS = [(kind, typecodes) for typecodes in LISTS for kind in orders.sums_of(2.0, FLOAT64 in typecodes)]
 
 
-@pytest.mark.parametrize(("kind", "typecodes"), SUMS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("kind", "typecodes"), SUMS, ids=str)
 def test_the_sum(compiled, kind, typecodes):
     ptx = compiled(norm.norm(kind, typecodes, False, None))
     for typecode in typecodes:  # in one basic block, so that the assembler issues them before the first sum

@@ -3,6 +3,7 @@
 import math
 import mmap
 import random
+import re
 import sys
 
 import numpy as np
@@ -130,3 +131,19 @@ def test_two_calls_of_one_clipper_that_overlap_leave_it_as_it_was(options, rng, 
                 array[:] = 2 * array  # what an earlier call has left would be another norm
             wanted *= 2
             assert_same_norm(to_host(clipper())[()], wanted)
+
+
+def test_the_array_of_a_chunk_is_found_in_few_loads(options):
+    """However many arrays there are: each load waits for the one before."""
+
+    def loads_of_a_warp(count):
+        found = []
+        options.launched = lambda entry, blocks, accesses: found.append((entry, accesses))
+        numclip.global_norm([on_device(np.ones(3, np.float32)) for _ in range(count)])
+        [(_, accesses)] = found
+        integers = sum(number for name, number in accesses.items() if re.fullmatch(r"load.v1.u?int64", name))
+        return integers / (32 * count)
+
+    few, many = loads_of_a_warp(8), loads_of_a_warp(1024)
+    assert 10 < few < 40
+    assert many <= few + 1
