@@ -97,9 +97,9 @@ def norm_of_squares(typecodes: tuple[int, ...]) -> Any:
 
 
 @cache
-def norm_of_array(kind: str, typecodes: tuple[int, ...], paired: bool) -> Any:
+def norm_of_array(summand: str, typecodes: tuple[int, ...], has_complex: bool) -> Any:
     """Make norm(workspace, count, row, warp, lane)."""
-    compensated = terms_of(kind, typecodes, paired) is COMPENSATED
+    compensated = terms_of(summand, typecodes, has_complex) is COMPENSATED
 
     @device
     def of_narrow_squares(workspace, count, row, warp, lane):
@@ -118,21 +118,21 @@ def norm_of_array(kind: str, typecodes: tuple[int, ...], paired: bool) -> Any:
     def as_kept(workspace, count, row, warp, lane):
         return load_double(load_int(workspace + 8 * NORMS) + 8 * row)
 
-    if kind == SQUARES:
+    if summand == SQUARES:
         return norm_of_squares(typecodes) if compensated else of_narrow_squares
-    if kind == ABSOLUTES:
+    if summand == ABSOLUTES:
         return of_absolute_pairs if compensated else of_absolutes
     return as_kept
 
 
-@kernel(lambda kind, typecodes, paired: (int64, int64, float64, int64, int64))
-def norms_of_arrays(kind: str, typecodes: tuple[int, ...], paired: bool) -> Any:
-    """Make the kernel; a block takes an array. `kind` is that of the last sums, but for prescaled squares.
+@kernel(lambda summand, typecodes, has_complex: (int64, int64, float64, int64, int64))
+def norms_of_arrays(summand: str, typecodes: tuple[int, ...], has_complex: bool) -> Any:
+    """Make the kernel; a block takes an array. `summand` is that of the last sums, SQUARES also if prescaled.
 
     A norm is divided by `loss_scale`, and is written to the array of float64 at `doubles` if the elements
     have 64 bits, else to that of float32 at `floats`.
     """
-    norm = norm_of_array(kind, typecodes, paired)
+    norm = norm_of_array(summand, typecodes, has_complex)
 
     @cuda.jit
     def write_norms(workspace, count, loss_scale, floats, doubles):

@@ -65,8 +65,11 @@ def store_decision(workspace, norm, returned, limit, options, address):
 
 
 @cache
-def decision(wide: bool) -> Any:
-    """Make what writes the norm to its address, and the decision; `wide` for a norm that is a float64."""
+def decision(has_float64: bool) -> Any:
+    """Make what writes the norm to its address, and the decision.
+
+    The norm is a float64 if the list `has_float64`, else a float32.
+    """
 
     @device
     def decide_float(workspace, parts, limit, options, norm, factor):
@@ -80,7 +83,7 @@ def decision(wide: bool) -> Any:
         store_double(norm, returned)
         store_decision(workspace, parts, returned, limit, options, factor)
 
-    return decide_double if wide else decide_float
+    return decide_double if has_float64 else decide_float
 
 
 @device

@@ -14,17 +14,17 @@ from numclip._cuda.decision import decide_again, use_given
 from numclip._cuda.grid import COPY_THREADS, THREADS, WARPS
 from numclip._cuda.norm import norm
 from numclip._cuda.numbers import Number
-from numclip._cuda.orders import SQUARES, sums_of
+from numclip._cuda.orders import SQUARES, summands_of
 from numclip._cuda.pack import Table
 from numclip._cuda.scaling import scale
 from numclip._cuda.table import ARRAY_SUMS, NORM_HI, RETURNED, SUM
 from numclip._cuda.target import driver
 
 
-def load_kernels(typecodes: tuple[int, ...], order: float = 2.0, *, paired: bool = False) -> None:
+def load_kernels(typecodes: tuple[int, ...], order: float = 2.0, *, has_complex: bool = False) -> None:
     """Compile what a call needs whose numbers are the host's, and bring it to this thread's device."""
-    for kind in sums_of(order, FLOAT64 in typecodes):
-        driver.load(norm(kind, typecodes, paired, None))
+    for summand in summands_of(order, FLOAT64 in typecodes):
+        driver.load(norm(summand, typecodes, has_complex, None))
     driver.load(use_given(None, None))
     driver.load(scale(typecodes))
 
@@ -38,7 +38,7 @@ class Launches:
 
     def load(self, order: float) -> None:
         """Load the kernels for a norm of this order."""
-        load_kernels(self._table.typecodes, order, paired=self._paired(order))
+        load_kernels(self._table.typecodes, order, has_complex=self._has_complex(order))
         for gap, *_, is_store in self._table.copies:
             driver.load(copy_elements(gap.item, is_store))
 
@@ -61,7 +61,9 @@ class Launches:
         limit = math.inf if callable(clip_norm.value) else clip_norm.value
         rest, result = (options.eps, options.loss_scale, int(options.nonfinite == "zero")), None
         if use_norm is None:
-            result = self._reader.empty_scalar(np.float64 if self._table.wide else np.float32, self._device)
+            result = self._reader.empty_scalar(
+                np.float64 if self._table.has_float64 else np.float32, self._device
+            )
             numbers = limit, *rest, options.order, self._reader.address(result), factor
             self._sum(base, stream, options.order, clip_norm.typecode, numbers)
         else:
@@ -92,22 +94,22 @@ class Launches:
         made: dict[Any, tuple[list[Any], int]] = {np.float32: ([], 0), np.float64: ([], 0)}
         for dtype in {_dtype(code) for code in codes}:
             made[dtype] = self._reader.empty_scalars(table.count, dtype, self._device)
-        kind = SQUARES if order == 2.0 else sums_of(order, table.wide)[-1]
-        kernel = norms_of_arrays(kind, table.typecodes, self._paired(order))
+        summand = SQUARES if order == 2.0 else summands_of(order, table.has_float64)[-1]
+        kernel = norms_of_arrays(summand, table.typecodes, self._has_complex(order))
         addresses = made[np.float32][1], made[np.float64][1]
         driver.launch(kernel, table.count, THREADS, stream, base, table.count, loss_scale, *addresses)
         return [None if code == NOTHING else made[_dtype(code)][0][row] for row, code in enumerate(codes)]
 
-    def _paired(self, order: float) -> bool:
+    def _has_complex(self, order: float) -> bool:
         """Tell whether complex elements are more than pairs of real ones: not where squares are summed."""
-        return self._table.paired and order != 2.0
+        return self._table.has_complex and order != 2.0
 
     def _sum(
         self, base: int, stream: int, order: float, limit_typecode: int | None, arguments: tuple[Any, ...]
     ) -> None:
-        table, paired = self._table, self._paired(order)
-        for kind in sums_of(order, table.wide):
-            kernel = norm(kind, table.typecodes, paired, limit_typecode)
+        table, has_complex = self._table, self._has_complex(order)
+        for summand in summands_of(order, table.has_float64):
+            kernel = norm(summand, table.typecodes, has_complex, limit_typecode)
             driver.launch(kernel, self._blocks, THREADS, stream, base, table.count, *arguments)
 
     def _refuse_nonfinite(self, base: int, stream: int, use_norm: Number | None) -> None:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import Any
 
 from numclip._core import contract
+from numclip._core.contract import LANES
 from numclip._cuda.arithmetic import power, root
 from numclip._cuda.decision import square_root
 from numclip._cuda.folds import large_sums, list_sum
@@ -26,13 +27,13 @@ prescale_for = device(contract.prescale_for)
 
 
 @cache
-def list_norm(kind: str, terms: Terms) -> Any:
+def list_norm(summand: str, terms: Terms) -> Any:
     """Make norm(workspace, count, warp, lane, order): a block calls it.
 
     It returns the norm of the elements as (norm_hi, norm_lo, prescale), as in `contract`.
     """
-    sum_large, norms_of_arrays, sum_list = large_sums(terms), _norms_of_arrays(kind), list_sum(terms)
-    parts_of = _parts(kind, terms)
+    sum_large, norms_of_arrays, sum_list = large_sums(terms), _norms_of_arrays(summand), list_sum(terms)
+    parts_of = _parts(summand, terms)
 
     @device
     def norm_of_list(workspace, count, warp, lane, order):
@@ -44,7 +45,7 @@ def list_norm(kind: str, terms: Terms) -> Any:
 
 
 @cache
-def _norms_of_arrays(kind: str) -> Any:
+def _norms_of_arrays(summand: str) -> Any:
     """Make what is done with the sums of the arrays before they are summed.
 
     The largest magnitudes are kept where the powers look for them. Sums of powers make norms; powers of these
@@ -58,7 +59,7 @@ def _norms_of_arrays(kind: str) -> Any:
     @device
     def keep(workspace, count, warp, lane, order):
         sums, norms = load_int(workspace + 8 * ARRAY_SUMS), load_int(workspace + 8 * NORMS)
-        for row in range(32 * warp + lane, count, THREADS):
+        for row in range(LANES * warp + lane, count, THREADS):
             store_double(norms + 8 * row, load_double(sums + SUM * row))
         return 1.0
 
@@ -66,7 +67,7 @@ def _norms_of_arrays(kind: str) -> Any:
     def powers(workspace, count, warp, lane, order):
         sums, norms = load_int(workspace + 8 * ARRAY_SUMS), load_int(workspace + 8 * NORMS)
         of_list = half_prescale(load_double(workspace + 8 * NORM_HI))
-        for row in range(32 * warp + lane, count, THREADS):
+        for row in range(LANES * warp + lane, count, THREADS):
             norm = load_double(norms + 8 * row)
             if norm != 0.0 and math.isfinite(norm):
                 prescale = half_prescale(norm)
@@ -78,11 +79,11 @@ def _norms_of_arrays(kind: str) -> Any:
         sync_block()
         return of_list
 
-    return {MAGNITUDES: keep, POWERS: powers}.get(kind, nothing)
+    return {MAGNITUDES: keep, POWERS: powers}.get(summand, nothing)
 
 
 @cache
-def _parts(kind: str, terms: Terms) -> Any:
+def _parts(summand: str, terms: Terms) -> Any:
     """Make parts(workspace, total, prescale, order): the norm in three parts, from the sum of the list."""
 
     @device
@@ -118,4 +119,4 @@ def _parts(kind: str, terms: Terms) -> Any:
         (PRESCALED_SQUARES, COMPENSATED): of_prescaled_squares,
         (ABSOLUTES, COMPENSATED): of_pairs,
         (POWERS, COMPENSATED): of_powers,
-    }.get((kind, terms), as_it_is)
+    }.get((summand, terms), as_it_is)

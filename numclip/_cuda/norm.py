@@ -100,7 +100,7 @@ def finish_run(terms: Terms) -> Any:
 
 
 @cache
-def needed(kind: str) -> Any:
+def needed(summand: str) -> Any:
     """Make what tells whether there is anything to do: sums in the range of float64 are not taken again."""
 
     @device
@@ -111,24 +111,24 @@ def needed(kind: str) -> Any:
     def if_prescaled(workspace):
         return load_double(workspace + 8 * PRESCALE) != 1.0
 
-    return if_prescaled if kind == PRESCALED_SQUARES else always
+    return if_prescaled if summand == PRESCALED_SQUARES else always
 
 
 @kernel(
-    lambda kind, typecodes, paired, limit_typecode: (
+    lambda summand, typecodes, has_complex, limit_typecode: (
         *(int64, int64, number_type(limit_typecode), *OPTIONS),
         *(float64, int64, int64),
     )
 )
-def norm(kind: str, typecodes: tuple[int, ...], paired: bool, limit_typecode: int | None) -> Any:
-    """Make the kernel of one kind of sums, for lists with complex elements or without.
+def norm(summand: str, typecodes: tuple[int, ...], has_complex: bool, limit_typecode: int | None) -> Any:
+    """Make the kernel for one summand, for lists with complex elements or without.
 
     `limit` is the clip_norm, or where it lies on the device if it has a typecode. The norm is written to the
     address `norm`, and the factor to the address `factor`, if that is not 0.
     """
-    terms, prescale_of_row = terms_of(kind, typecodes, paired), prescale_of(kind)
-    sum_chunk, store_sum = chunk_sum(kind, typecodes, paired), store_chunk(terms)
-    finish, norm_of_list, is_needed = finish_run(terms), list_norm(kind, terms), needed(kind)
+    terms, prescale_of_row = terms_of(summand, typecodes, has_complex), prescale_of(summand)
+    sum_chunk, store_sum = chunk_sum(summand, typecodes, has_complex), store_chunk(terms)
+    finish, norm_of_list, is_needed = finish_run(terms), list_norm(summand, terms), needed(summand)
     decide, number = decision(FLOAT64 in typecodes), read_number(limit_typecode)
 
     @cuda.jit

@@ -1,4 +1,4 @@
-"""What is summed for a norm of each order: squares, absolute values, the largest of them, or powers."""
+"""The summands of a norm of each order: squares, absolute values, magnitudes or powers."""
 
 import math
 from functools import cache
@@ -13,37 +13,38 @@ from numclip._cuda.terms import COMPENSATED, LARGEST, PLAIN, Terms
 
 multiply, fused_multiply_add = intrinsics.multiply, intrinsics.fused_multiply_add
 
-# The kinds of sums. A kernel takes one; the norm of a list takes one or two, one after the other.
+# The summands. A kernel sums one of them, the norm of a list takes one or two kernels. Of magnitudes, the
+# largest is kept.
 SQUARES, PRESCALED_SQUARES = "squares", "prescaled squares"
 ABSOLUTES, MAGNITUDES, POWERS = "absolutes", "magnitudes", "powers"
 
 
-def sums_of(order: float, wide: bool) -> tuple[str, ...]:
-    """Return the kinds of sums that a norm takes; `wide` is whether the list has 64-bit elements."""
+def summands_of(order: float, has_float64: bool) -> tuple[str, ...]:
+    """Return the summands of a norm, in the order of their kernels."""
     if order == 2.0:
-        # The second one is for a sum that has left the range of float64: else it ends at once.
-        return (SQUARES, PRESCALED_SQUARES) if wide else (SQUARES,)
+        # The second kernel returns at once, unless the sum of the first has left the range of float64.
+        return (SQUARES, PRESCALED_SQUARES) if has_float64 else (SQUARES,)
     if order == 1.0:
         return (ABSOLUTES,)
-    # Powers are taken of elements divided by the largest one, or nearly so.
+    # Powers are those of elements scaled by the largest magnitude of their array: none overflows.
     return (MAGNITUDES,) if order == math.inf else (MAGNITUDES, POWERS)
 
 
-def terms_of(kind: str, typecodes: tuple[int, ...], paired: bool) -> Terms:
-    """Return how the sums are carried; `paired` is whether the list has complex elements.
+def terms_of(summand: str, typecodes: tuple[int, ...], has_complex: bool) -> Terms:
+    """Return the arithmetic of the sums.
 
-    The absolute value of a complex element is a float64 of its own, like an element of 64 bits.
+    Absolute values of complex elements are summed as those of 64-bit elements are.
     """
-    if kind == MAGNITUDES:
+    if summand == MAGNITUDES:
         return LARGEST
-    narrow = FLOAT64 not in typecodes and kind != POWERS and not (kind == ABSOLUTES and paired)
+    narrow = FLOAT64 not in typecodes and summand != POWERS and not (summand == ABSOLUTES and has_complex)
     return PLAIN if narrow else COMPENSATED
 
 
 @cache
-def accumulate(kind: str, typecode: int, terms: Terms) -> Any:
+def accumulate(summand: str, typecode: int, terms: Terms) -> Any:
     """Make accumulate(total, value, prescale, order), of a value of this typecode, as a float64."""
-    if kind == PRESCALED_SQUARES:
+    if summand == PRESCALED_SQUARES:
         add_square = _add_square(FLOAT64, terms)  # what may underflow has no exact square
 
         @device
@@ -51,7 +52,7 @@ def accumulate(kind: str, typecode: int, terms: Terms) -> Any:
             return add_square(total, multiply(value, prescale))
 
         return add_prescaled_square
-    if kind == SQUARES:
+    if summand == SQUARES:
         add_square = _add_square(typecode, terms)
 
         @device
@@ -60,7 +61,7 @@ def accumulate(kind: str, typecode: int, terms: Terms) -> Any:
 
         return add_plain_square
     add = terms.add
-    if kind == POWERS:
+    if summand == POWERS:
 
         @device
         def add_power(total, value, prescale, order):
@@ -112,7 +113,7 @@ def half_prescale(largest):
 
 
 @cache
-def prescale_of(kind: str) -> Any:
+def prescale_of(summand: str) -> Any:
     """Make prescale(workspace, row): by what the elements of an array are multiplied before all else."""
 
     @device
@@ -127,4 +128,4 @@ def prescale_of(kind: str) -> Any:
     def of_array(workspace, row):
         return half_prescale(load_double(load_int(workspace + 8 * NORMS) + 8 * row))
 
-    return {PRESCALED_SQUARES: of_list, POWERS: of_array}.get(kind, none)
+    return {PRESCALED_SQUARES: of_list, POWERS: of_array}.get(summand, none)

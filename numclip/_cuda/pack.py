@@ -83,8 +83,8 @@ class Table:
         columns[[SOURCE, TARGET, LENGTH, TYPECODE, REALS], :count] = np.array(rows, np.int64).T
         self.typecodes = tuple(sorted({row[TYPECODE] for row in rows} - {0}))
         self.typecodes_of_rows = columns[TYPECODE, :count].tolist()
-        self.wide = FLOAT64 in self.typecodes
-        self.paired = bool((columns[REALS] == 2).any())
+        self.has_float64 = FLOAT64 in self.typecodes
+        self.has_complex = bool((columns[REALS] == 2).any())
         self.in_place = all(row[TARGET] in (0, row[SOURCE]) for row in rows)
         chunks = -(-columns[LENGTH] // contract.CHUNK)
         runs = np.where(chunks > 1, -(-chunks // contract.CHUNK), 0)

@@ -21,11 +21,11 @@ OF_COMPLEX = {element.typecode for element in ELEMENT_TYPES if element.reals == 
 
 
 @cache
-def lane_sum(typecode: int, kind: str, terms: Terms) -> Any:
+def lane_sum(typecode: int, summand: str, terms: Terms) -> Any:
     """Make the sum of one lane of the chunk that starts at `address`."""
     item = ITEM_SIZE[typecode]
     many, some = intrinsics.load_apart(typecode, IN_FLIGHT), intrinsics.load_first(typecode, IN_FLIGHT)
-    widened, add, zero = intrinsics.widen(typecode), accumulate(kind, typecode, terms), terms.zero
+    widened, add, zero = intrinsics.widen(typecode), accumulate(summand, typecode, terms), terms.zero
 
     @device
     def add_four(total, a, b, c, d, prescale, order):
@@ -54,11 +54,11 @@ def lane_sum(typecode: int, kind: str, terms: Terms) -> Any:
 
 
 @cache
-def lane_sum_one_by_one(typecode: int, kind: str, terms: Terms, reals: int) -> Any:
+def lane_sum_one_by_one(typecode: int, summand: str, terms: Terms, reals: int) -> Any:
     """Make the same for elements that take long: powers, and complex ones, which count by their magnitude."""
     item = ITEM_SIZE[typecode]
     one, widened = intrinsics.load(typecode), intrinsics.widen(typecode)
-    add, zero = accumulate(kind, typecode, terms), terms.zero
+    add, zero = accumulate(summand, typecode, terms), terms.zero
 
     @device
     def real(address):
@@ -81,20 +81,20 @@ def lane_sum_one_by_one(typecode: int, kind: str, terms: Terms, reals: int) -> A
 
 
 @cache
-def sum_of_lane(typecode: int, kind: str, terms: Terms, paired: bool) -> Any:
+def sum_of_lane(typecode: int, summand: str, terms: Terms, has_complex: bool) -> Any:
     """Make the sum of one lane of a chunk whose elements have so many reals."""
-    if kind == POWERS:
-        sum_reals = lane_sum_one_by_one(typecode, kind, terms, 1)
+    if summand == POWERS:
+        sum_reals = lane_sum_one_by_one(typecode, summand, terms, 1)
     else:
-        sum_reals = lane_sum(typecode, kind, terms)
+        sum_reals = lane_sum(typecode, summand, terms)
 
     @device
     def of_reals(reals, address, size, lane, prescale, order):
         return sum_reals(address, size, lane, prescale, order)
 
-    if not paired or typecode not in OF_COMPLEX:
+    if not has_complex or typecode not in OF_COMPLEX:
         return of_reals
-    sum_complex = lane_sum_one_by_one(typecode, kind, terms, 2)
+    sum_complex = lane_sum_one_by_one(typecode, summand, terms, 2)
 
     @device
     def of_either(reals, address, size, lane, prescale, order):
@@ -106,10 +106,12 @@ def sum_of_lane(typecode: int, kind: str, terms: Terms, paired: bool) -> Any:
 
 
 @cache
-def chunk_sum(kind: str, typecodes: tuple[int, ...], paired: bool) -> Any:
+def chunk_sum(summand: str, typecodes: tuple[int, ...], has_complex: bool) -> Any:
     """Make the sum of a chunk, of elements times `prescale`, by a warp; lane 0 gets it."""
-    terms, bytes_of = terms_of(kind, typecodes, paired), by_typecode(typecodes, item_size)
-    sum_lane = by_typecode(typecodes, partial(sum_of_lane, kind=kind, terms=terms, paired=paired))
+    terms, bytes_of = terms_of(summand, typecodes, has_complex), by_typecode(typecodes, item_size)
+    sum_lane = by_typecode(
+        typecodes, partial(sum_of_lane, summand=summand, terms=terms, has_complex=has_complex)
+    )
     halve_lanes = halve(terms)
 
     @device

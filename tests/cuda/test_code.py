@@ -59,12 +59,14 @@ def ids(typecodes):
     return "".join(map(str, typecodes))
 
 
-SUMS = [(kind, typecodes) for typecodes in LISTS for kind in orders.sums_of(2.0, FLOAT64 in typecodes)]
+SUMS = [
+    (summand, typecodes) for typecodes in LISTS for summand in orders.summands_of(2.0, FLOAT64 in typecodes)
+]
 
 
-@pytest.mark.parametrize(("kind", "typecodes"), SUMS, ids=str)
-def test_the_sum(compiled, kind, typecodes):
-    ptx = compiled(norm.norm(kind, typecodes, False, None))
+@pytest.mark.parametrize(("summand", "typecodes"), SUMS, ids=str)
+def test_the_sum(compiled, summand, typecodes):
+    ptx = compiled(norm.norm(summand, typecodes, False, None))
     for typecode in typecodes:  # in one basic block, so that the assembler issues them before the first sum
         assert any(
             len(re.findall(rf"ld\.global\.{LOAD_ONE[typecode]}", block)) == 16 for block in ptx.split("\n$L")
@@ -97,16 +99,16 @@ def test_the_scaling_loads_and_stores_vectors(compiled, typecodes):
 
 
 @pytest.mark.parametrize("typecodes", [(FLOAT32,), LISTS[-1]], ids=ids)
-@pytest.mark.parametrize("kind", [orders.ABSOLUTES, orders.MAGNITUDES, orders.POWERS])
-def test_the_sums_of_other_orders(compiled, kind, typecodes):
-    for paired in (False, True):
-        compiled(norm.norm(kind, typecodes, paired, None))
+@pytest.mark.parametrize("summand", [orders.ABSOLUTES, orders.MAGNITUDES, orders.POWERS])
+def test_the_sums_of_other_orders(compiled, summand, typecodes):
+    for has_complex in (False, True):
+        compiled(norm.norm(summand, typecodes, has_complex, None))
 
 
 def test_the_small_kernels(compiled):
     for typecodes in ((FLOAT32,), (FLOAT64,)):
-        for kind in (orders.SQUARES, orders.ABSOLUTES, orders.MAGNITUDES):
-            compiled(array_norms.norms_of_arrays(kind, typecodes, False))
+        for summand in (orders.SQUARES, orders.ABSOLUTES, orders.MAGNITUDES):
+            compiled(array_norms.norms_of_arrays(summand, typecodes, False))
     compiled(decision.use_given(None, None))
     for item in (1, 2, 4, 8):
         for back in (False, True):

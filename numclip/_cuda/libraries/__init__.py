@@ -16,18 +16,18 @@ from numclip._cuda.libraries.torch import Torch
 
 
 @cache
-def _made(kind: type[Interface], *module: Any) -> Interface:
+def _made(cls: type[Interface], *module: Any) -> Interface:
     """Return what reads the arrays of a library, the same one each time.
 
     It is not kept by the class of the arrays: a program that makes classes would keep them all alive.
     """
-    return kind(*module)
+    return cls(*module)
 
 
 def library(array: Any) -> Interface:
     """Return the interface to the library of an array."""
-    kind = array.__class__
-    modules = {base.__module__.partition(".")[0] for base in kind.__mro__}
+    cls = array.__class__
+    modules = {base.__module__.partition(".")[0] for base in cls.__mro__}
     if "torch" in modules and (torch := loaded("torch", "Tensor")):
         return _made(Torch, torch)
     if "cupy" in modules and (cupy := loaded("cupy", "ndarray")):
@@ -35,5 +35,5 @@ def library(array: Any) -> Interface:
     if "jaxlib" in modules:
         return _made(Jax)
     # Arrays of Numba's simulator have the attribute of device arrays, but no interface.
-    simulated = hasattr(kind, "__cuda_ndarray__") and not hasattr(kind, "__cuda_array_interface__")
+    simulated = hasattr(cls, "__cuda_ndarray__") and not hasattr(cls, "__cuda_array_interface__")
     return _made(Simulated if simulated else Interface)

@@ -111,8 +111,8 @@ def test_the_table_of_ten_thousand_arrays_and_of_very_long_ones():
         assert first[row] <= i << shift < first[row + 1]
     assert directory[-1] == len(lengths) - 1
     wide = pack.Table(((16, 16, 5, FLOAT64, 1), (16, 16, 6, FLOAT32, 2)))
-    assert (wide.wide, table.wide) == (True, False)
-    assert (wide.paired, table.paired) == (True, False)
+    assert (wide.has_float64, table.has_float64) == (True, False)
+    assert (wide.has_complex, table.has_complex) == (True, False)
     assert columns(wide)[REALS, :2].tolist() == [1, 2]
 
 
