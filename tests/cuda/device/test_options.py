@@ -194,5 +194,6 @@ def test_the_norms_of_arrays_of_a_library_are_its_arrays(monkeypatch):
         norms = numclip.tensor_norms([*grads, None])
         assert norms.pop() is None
         assert {type(norm) for norm in norms} == {library.array_type}
+        assert set(library.allocated) == {library.current}
         assert [norm.array.tolist() for norm in norms] == [3.0, 4.0, 2.5]
         assert [norm.array.dtype for norm in norms] == [np.float32, np.float32, np.float64]
