@@ -65,24 +65,25 @@ def store_decision(workspace, norm, returned, limit, options, address):
 
 
 @cache
-def decision(compensated: bool) -> Any:
-    """Make what writes the norm to its address, and the decision."""
+def decision(has_float64: bool) -> Any:
+    """Make what writes the norm to its address, and the decision.
+
+    The norm is a float64 if the list `has_float64`, else a float32.
+    """
 
     @device
-    def decide_float(workspace, total, prescale, limit, options, norm, factor):
-        norm_hi, norm_lo = square_root(total, 0.0)
-        returned = returned_norm(norm_hi, norm_lo, prescale, options[1], False)
+    def decide_float(workspace, parts, limit, options, norm, factor):
+        returned = returned_norm(parts[0], parts[1], parts[2], options[1], False)
         store_float(norm, to_float(returned))
-        store_decision(workspace, (norm_hi, norm_lo, prescale), returned, limit, options, factor)
+        store_decision(workspace, parts, returned, limit, options, factor)
 
     @device
-    def decide_double(workspace, total, prescale, limit, options, norm, factor):
-        norm_hi, norm_lo = square_root(total[0], total[1])
-        returned = returned_norm(norm_hi, norm_lo, prescale, options[1], True)
+    def decide_double(workspace, parts, limit, options, norm, factor):
+        returned = returned_norm(parts[0], parts[1], parts[2], options[1], True)
         store_double(norm, returned)
-        store_decision(workspace, (norm_hi, norm_lo, prescale), returned, limit, options, factor)
+        store_decision(workspace, parts, returned, limit, options, factor)
 
-    return decide_double if compensated else decide_float
+    return decide_double if has_float64 else decide_float
 
 
 @device

@@ -151,8 +151,19 @@ def empty_scalar(dtype: Any, device: int) -> Any:
     if slab is None:
         _slabs[device] = _new_slab()
         slab, address = next(_slabs[device])
+    return _scalar_at(address, dtype, slab)
+
+
+def _scalar_at(address: int, dtype: Any, owner: Any) -> Any:
     interface = {"data": (address, False), "shape": (), "typestr": np.dtype(dtype).str, "version": 3}
-    return cuda.from_cuda_array_interface(interface, owner=slab, sync=False)
+    return cuda.from_cuda_array_interface(interface, owner=owner, sync=False)
+
+
+def empty_scalars(count: int, dtype: Any) -> tuple[list[Any], int]:
+    """Return new 0-d arrays of Numba's on this thread's device, one behind the other, and their address."""
+    every = cuda.device_array(count, dtype)
+    first, item = every.__cuda_array_interface__["data"][0], np.dtype(dtype).itemsize
+    return [_scalar_at(first + item * i, dtype, every) for i in range(count)], first
 
 
 def allocate_pinned(words: int) -> NDArray[np.int64]:

@@ -88,7 +88,7 @@ def _read_all(
                 if new:
                     results.append(result := reader.empty_like(entry))
                     written = reader.address(result)
-                rows.append((place.address, written, place.length, place.typecode))
+                rows.append((place.address, written, place.length, place.typecode, place.reals))
                 streams.add(place.stream)
                 continue
         if entry is not None:
@@ -113,7 +113,7 @@ def _read(entry: Any, target: Any, targets: list[Any] | Output, label: str, targ
     if given:
         counterparts.check(target, entry, target_label, label)
     if entry is None:
-        return Entry((0, 0, 0, 0), None)
+        return Entry((0, 0, 0, 0, 1), None)
     array, written = array_of(entry), array_of(target)
     label = counterparts.array_label(entry, label)
     target_label = counterparts.array_label(entry, target_label)
@@ -126,7 +126,7 @@ def _read(entry: Any, target: Any, targets: list[Any] | Output, label: str, targ
         if targets is NEW:
             written = reader.empty_like(array)
             address = reader.address(written)
-        row = (place.address, address, place.length, place.typecode)
+        row = (place.address, address, place.length, place.typecode, place.reals)
         return Entry(row, place.device, (reader,), (place.stream,), written)
     return _described(array, NEW if targets is NEW else written, reader, label, target_label)
 
@@ -162,7 +162,7 @@ def _described(array: Any, written: Any, reader: Interface, label: str, target_l
         address = _address(target)
         if not _is_flat(target, axes, typecode):
             store = _gap(target, axes, typecode, memory.same_elements(source, target))
-    row = (_address(source), address, source.size * reals, typecode)
+    row = (_address(source), address, source.size * reals, typecode, reals)
     return Entry(row, device, tuple(readers), tuple(streams), written, load, store)
 
 

@@ -31,8 +31,16 @@ def _first(firsts, row):
     return load_int(firsts + 8 * row)
 
 
-# The entry that holds a chunk or run, by the column of their first numbers.
-row_of = device(contract.row_search(_first))
+_row_of = device(contract.row_search(_first))
+
+
+@device
+def find_row(workspace, count, chunk):
+    """Return the entry that holds a chunk: one of those that the directory names."""
+    place = load_int(workspace + 8 * table.DIRECTORY)
+    place += 8 * (chunk >> load_int(workspace + 8 * table.DIRECTORY_SHIFT))
+    low, high = load_int(place), load_int(place + 8)
+    return low + _row_of(column(workspace, count, table.FIRST_CHUNK) + 8 * low, high + 1 - low, chunk)
 
 
 def by_typecode(typecodes: tuple[int, ...], make: Any) -> Any:

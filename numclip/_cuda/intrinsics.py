@@ -126,6 +126,28 @@ def load_apart(typecode: int, count: int) -> Any:
 
 
 @cache
+def load_first(typecode: int, most: int) -> Any:
+    """Make load_first(address, count): as `load_apart`, but of the first `count`, at least one; then zeros.
+
+    All are loaded at once, without a branch: in the place of those beyond, the first one again.
+    """
+    stride, stored = LANES * _size(typecode), _STORED[typecode]
+
+    @emits(lambda address, count: types.UniTuple(_CARRIER[typecode], most)(types.int64, types.int64))
+    def load_some(emit: Emit, address: Any, count: Any) -> Any:
+        builder, inside, loaded = emit.builder, [], []
+        for i in range(most):
+            inside.append(builder.icmp_signed("<", _I64(i), count))
+            moved = builder.add(address, builder.select(inside[i], _I64(i * stride), _I64(0)))
+            loaded.append(builder.load(_pointer(builder, moved, 0, stored), align=_size(typecode)))
+        zero = ir.Constant(stored, 0)
+        elements = [builder.select(*pair, zero) for pair in zip(inside, loaded, strict=True)]
+        return emit.context.make_tuple(builder, emit.signature.return_type, elements)
+
+    return load_some
+
+
+@cache
 def store(typecode: int) -> Any:
     """Make store(address, element)."""
 

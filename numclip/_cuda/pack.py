@@ -12,20 +12,29 @@ from numclip._cuda.table import (
     ARRAY_SUMS,
     CHUNK_SUMS,
     COLUMNS,
+    DIRECTORY,
+    DIRECTORY_SHIFT,
     FIRST_CHUNK,
     FIRST_RUN,
     HEADER,
     LARGE,
     LARGE_COUNT,
     LENGTH,
+    NORMS,
+    REALS,
     RUN_SUMS,
     RUN_TICKETS,
     SOURCE,
+    SUM,
     TARGET,
     TYPECODE,
 )
 
-Row = tuple[int, int, int, int]  # source, target, length in real numbers, typecode
+Row = tuple[int, int, int, int, int]  # source, target, length in real numbers, typecode, reals of an element
+# The directory names the entry of every so many chunks; it has no more names than this.
+LONGEST_DIRECTORY = 4096
+# What is uploaded behind the columns.
+UPLOADED = DIRECTORY, RUN_TICKETS, ARRAY_SUMS
 
 
 class Gap(NamedTuple):
@@ -71,10 +80,12 @@ class Table:
         copied = [gap for _, *both in gaps for gap in both if gap is not None]
         self.count = count = len(rows)
         columns = np.zeros((COLUMNS, count + 1), np.int64)
-        columns[: TYPECODE + 1, :count] = np.array(rows, np.int64).T
+        columns[[SOURCE, TARGET, LENGTH, TYPECODE, REALS], :count] = np.array(rows, np.int64).T
         self.typecodes = tuple(sorted({row[TYPECODE] for row in rows} - {0}))
-        self.compensated = FLOAT64 in self.typecodes
-        self.in_place = all(target in (0, source) for source, target, _, _ in rows)
+        self.typecodes_of_rows = columns[TYPECODE, :count].tolist()
+        self.has_float64 = FLOAT64 in self.typecodes
+        self.has_complex = bool((columns[REALS] == 2).any())
+        self.in_place = all(row[TARGET] in (0, row[SOURCE]) for row in rows)
         chunks = -(-columns[LENGTH] // contract.CHUNK)
         runs = np.where(chunks > 1, -(-chunks // contract.CHUNK), 0)
         np.cumsum(chunks[:count], out=columns[FIRST_CHUNK, 1:])
@@ -83,19 +94,23 @@ class Table:
         columns[LARGE, : large.size] = large
         self.chunks, all_runs = int(columns[FIRST_CHUNK, -1]), int(columns[FIRST_RUN, -1])
 
-        width = 2 if self.compensated else 1
+        directory, shift = _directory(columns[FIRST_CHUNK], self.chunks)
+        width = SUM // 8
         described = sum(2 * len(gap.shape) for gap in copied)
         sizes = {
+            DIRECTORY: directory.size,
             RUN_TICKETS: all_runs,
             ARRAY_SUMS: width * _with_levels(count),
             RUN_SUMS: width * all_runs,
             CHUNK_SUMS: width * self.chunks,
+            NORMS: count,
         }
         end = description = HEADER + columns.size
         end += described
-        self.words = np.zeros(end + sizes[RUN_TICKETS] + sizes[ARRAY_SUMS], np.int64)
+        self.words = np.zeros(end + sum(sizes[word] for word in UPLOADED), np.int64)
         self.words[HEADER : HEADER + columns.size] = columns.reshape(-1)
-        self.words[LARGE_COUNT] = large.size
+        self.words[end : end + directory.size] = directory
+        self.words[LARGE_COUNT], self.words[DIRECTORY_SHIFT] = large.size, shift
         for word, size in sizes.items():
             self.words[word] = 8 * end
             end += size
@@ -138,6 +153,13 @@ class Table:
         order = np.argsort(begin, kind="stable")
         end = np.concatenate((target + size, (source + size)[elsewhere]))[order]
         return bool((begin[order][1:] >= end[:-1]).all())
+
+
+def _directory(first_chunk: NDArray[np.int64], chunks: int) -> tuple[NDArray[np.int64], int]:
+    """Return the entry of every 2**shift-th chunk and the last entry with chunks, and the shift."""
+    shift = max(0, (chunks - 1) // LONGEST_DIRECTORY).bit_length()
+    every = np.append(np.arange(0, chunks, 1 << shift), max(chunks - 1, 0))
+    return first_chunk[:-1].searchsorted(every, "right") - 1, shift
 
 
 def _with_levels(count: int) -> int:

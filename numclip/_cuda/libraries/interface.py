@@ -17,11 +17,12 @@ Array = NDArray[Any]
 
 
 class Place(NamedTuple):
-    """Where an array of a known dtype lies, in C order."""
+    """Where a dense array of a known dtype lies; a new one that is like it has its order of axes."""
 
     address: int
     length: int  # in real numbers
     typecode: int
+    reals: int  # of an element
     device: int | None  # None for an array without elements that has no address
     writable: bool
     stream: int | None  # that the array names
@@ -52,7 +53,7 @@ class Interface:
         if length and not address:
             return None
         device, stream = self._device(interface), interface.get("stream")
-        return Place(address or 0, length, known[0], device, writable, stream)
+        return Place(address or 0, length, *known, device, writable, stream)
 
     def describe(self, array: Any, label: str) -> Array:
         """Return the description of an array."""
@@ -96,6 +97,11 @@ class Interface:
     def empty_scalar(self, dtype: Any, device: int) -> Any:
         """Return a new 0-d array."""
         return driver.empty_scalar(dtype, device)
+
+    def empty_scalars(self, count: int, dtype: Any, device: int) -> tuple[list[Any], int]:
+        """Return new 0-d arrays, one behind the other, and the address of the first."""
+        made: tuple[list[Any], int] = driver.empty_scalars(count, dtype)
+        return made
 
     def empty_words(self, words: int, device: int) -> tuple[Any, int]:
         """Return memory of so many 64-bit words, and its address."""

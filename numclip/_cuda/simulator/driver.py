@@ -68,6 +68,12 @@ def empty_scalar(dtype: Any, device: int) -> Any:
     return cuda.device_array((), dtype)
 
 
+def empty_scalars(count: int, dtype: Any) -> tuple[list[Any], int]:
+    """Return new 0-d arrays of the simulator, one behind the other, and the address of the first."""
+    every = cuda.device_array(count, dtype)
+    return [every[i : i + 1].reshape(()) for i in range(count)], every.ctypes.data
+
+
 def allocate_pinned(words: int) -> NDArray[np.int64]:
     """Return memory of the host."""
     return np.empty(words, np.int64)

@@ -124,6 +124,18 @@ def load_apart(typecode: int, count: int) -> Any:
     return lambda address: tuple(load_one(address + i * stride) for i in range(count))
 
 
+def load_first(typecode: int, most: int) -> Any:
+    """Make load_first(address, count): as `load_apart`, but of the first `count`; then zeros."""
+    load_one, dtype = load(typecode), _DTYPE[typecode]
+    zeros = (_PLAIN.get(typecode, dtype.type)(0),) * most
+
+    def load_some(address: int, count: int) -> Any:
+        loaded = tuple(load_one(address + i * LANES * dtype.itemsize) for i in range(count))
+        return loaded + zeros[count:]
+
+    return load_some
+
+
 def store(typecode: int) -> Any:
     """Make store(address, element)."""
     dtype = _DTYPE[typecode]
