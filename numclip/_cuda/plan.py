@@ -110,6 +110,8 @@ class Plan:
     ) -> tuple[Any, Any]:
         if options.order != 2.0:
             raise TypeError(f"ord is {options.order}: arrays on a device have the norm of order 2 alone")
+        if options.strict:
+            raise TypeError("strict is for arrays on the CPU")
         numbers = [number for number in (clip_norm, use_norm) if number is not None and number.reader]
         for number in numbers:
             if number.device != self._device:

@@ -80,3 +80,9 @@ def test_a_clipper_knows_its_options_and_its_factor():
 def test_other_orders_are_refused(order):
     with pytest.raises(TypeError, match=r"ord is .*: arrays on a device have the norm of order 2 alone"):
         numclip.clip_by_global_norm([*map(on_device, three_and_four())], 1.0, ord=order)
+
+
+def test_strict_is_for_the_cpu():
+    grads = [on_device(np.ones(3, np.float32))]
+    with pytest.raises(TypeError, match=r"^strict is for arrays on the CPU$"):
+        numclip.clip_by_global_norm(grads, 1.0, strict=True)
