@@ -50,20 +50,24 @@ copy against exact results.
 """
 
 from numclip import tree
+from numclip._adaptive import adaptive_grad_clip
 from numclip._arrays.slices import IndexedSlices
 from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm, tensor_norms
 from numclip._diagnostics import show_config
+from numclip._per_example import per_example_global_norm_clip
 from numclip._settings import set_num_threads, set_recycling, warmup
 from numclip._single import clip_by_norm, clip_by_value
 
 __all__ = [
     "Clipper",
     "IndexedSlices",
+    "adaptive_grad_clip",
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
     "clip_factor",
     "global_norm",
+    "per_example_global_norm_clip",
     "set_num_threads",
     "set_recycling",
     "show_config",

@@ -43,11 +43,13 @@ def test_the_public_names():
     assert numclip.__all__ == [
         "Clipper",
         "IndexedSlices",
+        "adaptive_grad_clip",
         "clip_by_global_norm",
         "clip_by_norm",
         "clip_by_value",
         "clip_factor",
         "global_norm",
+        "per_example_global_norm_clip",
         "set_num_threads",
         "set_recycling",
         "show_config",
