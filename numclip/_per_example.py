@@ -82,16 +82,16 @@ def per_example_global_norm_clip(
 
     Examples
     --------
-    Two examples, of norms 5 and 0.5:
+    Two examples, of norms 5 and 1.25:
 
     >>> import numpy as np
     >>> import numclip
-    >>> grads = [np.array([[3.0, 0.0], [0.3, 0.0]], np.float32), np.array([4.0, 0.4], np.float32)]
-    >>> sums, clipped, norms = numclip.per_example_global_norm_clip(grads, 1.0)
+    >>> grads = [np.array([[3.0, 0.0], [0.75, 0.0]], np.float32), np.array([4.0, 1.0], np.float32)]
+    >>> sums, clipped, norms = numclip.per_example_global_norm_clip(grads, 2.5)
     >>> sums
-    [array([0.9, 0. ], dtype=float32), array(1.2, dtype=float32)]
+    [array([2.25, 0.  ], dtype=float32), array(3., dtype=float32)]
     >>> clipped, norms
-    (1, array([5. , 0.5], dtype=float32))
+    (1, array([5.  , 1.25], dtype=float32))
     """
     try:
         if nonfinite not in ("raise", "zero"):

@@ -135,7 +135,8 @@ def _norms(array: Array, axes: tuple[int, ...]) -> Array:
         others = tuple(axis for axis in range(array.ndim) if axis not in axes)
         # The units one after the other, which is a copy for all but those of whole arrays.
         reals = reals_of(array.transpose(others + axes), element, element.typecode)
-        rows, length = rows_of([reals], element.typecode, norms.size)
+        length = reals.size // norms.size
+        rows = rows_of([reals], [length], element.typecode)
         scratch = np.empty((2, contract.chunks_of(length) + 1))
         set_norms(element.typecode)(rows, element.typecode, ITEM_SIZE[element.typecode], *scratch, norms)
     return norms.reshape(shape)

@@ -1,5 +1,6 @@
 """Per-example clipping of a list of arrays, checked and packed for the kernels of `examples`."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,12 @@ def clip_per_example(t_list: Any, clip_norm: Any, nonfinite: str) -> tuple[list[
         None if array is None or element is None else reals_of(array, element, typecode)
         for array, element in zip(arrays, elements, strict=True)
     ]
-    rows, columns = rows_of(flat, typecode, examples)
+    lengths = [
+        0 if array is None or element is None else math.prod(array.shape[1:]) * element.reals
+        for array, element in zip(arrays, elements, strict=True)
+    ]
+    rows = rows_of(flat, lengths, typecode)
+    columns = sum(lengths)
     norms, sums = np.zeros(examples), np.zeros(columns)
     clipped = 0
     if examples and columns:
@@ -50,12 +56,12 @@ def clip_per_example(t_list: Any, clip_norm: Any, nonfinite: str) -> tuple[list[
             _refuse(arrays, end)
     results: list[Any] = []
     column = 0
-    for array, element in zip(arrays, elements, strict=True):
+    for array, element, length in zip(arrays, elements, lengths, strict=True):
         if array is None or element is None:
             results.append(None)
-            continue
-        results.append(_rounded(sums[column:], np.empty(array.shape[1:], native(array.dtype)), element))
-        column += results[-1].size * element.reals
+        else:
+            results.append(_rounded(sums[column:], np.empty(array.shape[1:], native(array.dtype)), element))
+        column += length
     if typecode != FLOAT64:
         norms = _rounded(norms, np.empty(examples, np.float32), BY_NAME["float32"])
     return results, clipped, norms
@@ -85,18 +91,14 @@ def reals_of(array: Array, element: ElementType, typecode: int) -> Array:
     return reals if element.typecode == typecode else reals.astype(REALS[typecode].name)
 
 
-def rows_of(flat: list[Any], typecode: int, examples: int) -> tuple[Array, int]:
-    """Pack the first example; return the rows, and the number of reals in an example."""
+def rows_of(flat: list[Any], lengths: list[int], typecode: int) -> Array:
+    """Pack the first example of arrays of which each example has so many reals."""
     rows = np.zeros((len(flat), COLUMNS), np.int64)
-    chunks = columns = 0
-    for row, reals in zip(rows, flat, strict=True):
-        if reals is not None and examples:
-            length = reals.size // examples
-            row[:] = reals.ctypes.data, 0, length, typecode, chunks
-            chunks, columns = chunks + contract.chunks_of(length), columns + length
-        else:
-            row[FIRST_CHUNK] = chunks
-    return rows, columns
+    chunks = 0
+    for row, reals, length in zip(rows, flat, lengths, strict=True):
+        row[:] = 0 if reals is None else reals.ctypes.data, 0, length, typecode, chunks
+        chunks += contract.chunks_of(length)
+    return rows
 
 
 def _rounded(sums: Array, result: Array, element: ElementType) -> Array:

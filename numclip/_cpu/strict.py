@@ -155,7 +155,9 @@ def _product_below(emit: Any, value: Any, hi: Any, lo: Any) -> Any:
     r = builder.fsub(t, builder.fsub(s, p))
     signs = builder.xor(builder.bitcast(s, I64), builder.bitcast(r, I64))
     opposite = builder.icmp_signed("<", signs, splat(I64, 0))
-    return _towards_zero(builder, s, builder.and_(opposite, builder.fcmp_ordered("!=", r, splat(F64, 0.0))))
+    is_above = builder.and_(opposite, builder.fcmp_ordered("!=", r, splat(F64, 0.0)))
+    # Of a zero, the sum of p and t has lost the sign.
+    return _towards_zero(builder, _call(builder, "copysign", s, value), is_above)
 
 
 @emits(lambda value, array: lanes(lanes, array))

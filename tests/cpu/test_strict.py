@@ -142,7 +142,8 @@ def test_a_norm_that_only_float32_rounds_to_the_threshold_is_clipped():
     assert clipper() == 1.0
     assert clipper.factor < 1.0
     assert_same_bits(t_list[0], clipped[0])
-    assert (clipper(), clipper.factor) == (1.0, 1.0)
+    assert clipper() <= 1.0
+    assert clipper.factor == 1.0
     assert_same_bits(t_list[0], clipped[0])
 
 
