@@ -1,4 +1,4 @@
-"""What CUDA arrays need and is not there: said by the first call with one, and asked for by no other."""
+"""Missing requirements of CUDA arrays: the first call with one reports them; no other call needs them."""
 
 import pytest
 from compilers import skip_without_numba_cuda
@@ -29,6 +29,26 @@ def test_without_numba_cuda_the_error_says_what_to_install():
     )
 
 
+def test_without_the_runtime_of_cuda_the_error_says_what_to_install():
+    """As numba-cuda 0.30 fails that pip has installed without its extra ``cu13``."""
+    skip_without_numba_cuda()
+    block = """
+import sys
+
+class Runtime:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numba.cuda":
+            raise RuntimeError('Failure finding "libcudart.so.13"')
+
+sys.meta_path.insert(0, Runtime())
+"""
+    output = run_python("-W", "error", "-c", block + NOBODYS_ARRAY).stdout
+    assert output.startswith(
+        'ImportError numba-cuda cannot be loaded (RuntimeError: Failure finding "libcudart.so.13"): '
+        'pip install "numba-cuda[cu13]>=0.30" "numpy<2.5"'
+    )
+
+
 @pytest.mark.slow
 def test_without_a_driver_the_error_says_so():
     skip_without_numba_cuda()
@@ -56,7 +76,7 @@ print(action, category.__name__, module.pattern, message.match("The 'generic' un
 
 @pytest.mark.slow
 def test_the_filters_of_the_caller_stay_as_they_are():
-    """But for one, which is for a warning of numba-cuda alone."""
+    """Except for one new filter, for a warning of numba-cuda alone."""
     skip_without_numba_cuda()
     output = run_python("-W", "error", "-c", FILTERS).stdout
     assert output.splitlines()[-1] == r"ignore DeprecationWarning numba\.cuda\. True"

@@ -1,4 +1,4 @@
-"""What comes into the middle of the first call: it arrives, and the next call works.
+"""Exceptions in the middle of the first call: they are raised, and the next call works.
 
 In plain Numba an exception in the middle of ``import numba``, such as Ctrl-C or a time-out, leaves "module
 'numba' has no attribute 'core'" for the rest of the process: modules that were complete stay without their
@@ -9,6 +9,8 @@ import sys
 
 import pytest
 from processes import SUPPORT, run_python
+
+from numclip._core import apart
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks of Unix")
 
@@ -28,7 +30,7 @@ def outcome(case, entry, what, **settings):
 @every_entry
 @at_each_delay
 def test_an_exception_arrives_and_the_next_call_works(case, entry, delay):
-    # With a full cache, the first call may be over before.
+    # With a full cache, the first call may end before the exception.
     assert outcome(case, entry, delay) in {"came 5.0"} | {"late 5.0" for _ in range(delay > 0.1)}
 
 
@@ -49,8 +51,15 @@ def test_what_the_garbage_collector_calls_works_or_is_refused(entry):
     assert set(outcome("collector_clips", entry, 0).split()) <= {"5.0", "refused"}
 
 
+def test_work_in_the_middle_of_work_is_refused():
+    """The second would wait for the first to end."""
+    with pytest.raises(RuntimeError, match=r"in the middle of its own first call.*numclip\.warmup\(\)"):
+        apart.run("outer", lambda: apart.run("inner", int))
+    assert apart.run("outer", int) == 0
+
+
 def test_a_call_in_the_middle_of_a_look_for_a_module_is_refused():
-    """The thread that loads Numba would wait for the lock of imports for ever."""
+    """The thread that loads Numba would wait for the import lock for ever."""
     assert outcome("finder_clips", "call", 0) == "refused 5.0"
 
 

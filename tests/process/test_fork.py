@@ -21,7 +21,7 @@ from processes import SUPPORT, run_python
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 SCRIPT = SUPPORT / "forking.py"
-# And how many forks each takes.
+# The ways to fork, and the number of forks of each.
 WAYS = {
     "by_fork": 1,
     "by_fork_of_fork": 2,
@@ -34,7 +34,7 @@ WAYS = {
 
 def fork(how, layer, repeats=1, starts_pool="other library"):
     run = run_python(SCRIPT, how, repeats, starts_pool, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
-    assert run.stdout.endswith("done\n")  # before it, Numba prints where it could not stop TBB
+    assert "done" in run.stdout.splitlines()  # Numba prints too where it could not stop TBB
     assert "Terminating" not in run.stderr
 
 
