@@ -91,10 +91,10 @@ def test_in_place_and_into_others(rng, dtype, layout):
     grads = [random_array(rng, dtype, (5, 7)), None, random_array(rng, dtype, (2, 2))]
     wanted = numclip.adaptive_grad_clip(params, grads, 0.1)
     assert wanted[1] is None
-    out = [None if grad is None else layout(np.zeros_like(grad)) for grad in grads]
-    for i, result in enumerate(numclip.adaptive_grad_clip(params, grads, 0.1, out=out)):
-        assert result is out[i]
     taken = [None if grad is None else layout(grad) for grad in grads]
+    out = [None if grad is None else layout(np.zeros_like(grad)) for grad in grads]
+    for i, result in enumerate(numclip.adaptive_grad_clip(params, taken, 0.1, out=out)):
+        assert result is out[i]
     numclip.adaptive_grad_clip(params, taken, 0.1, out=taken)
     for results in (out, taken):
         for actual, expected in zip(results, wanted, strict=True):
