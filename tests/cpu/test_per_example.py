@@ -76,6 +76,7 @@ def test_the_bits_are_those_of_the_order(rng, dtype, examples):
         assert_as_ordered(t_list, clip_norm)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from(DTYPES), st.sampled_from([0.0, 0.3, 1.0, 2.0]))
 def test_examples_of_any_magnitude(seed, dtype, by):
     rng = np.random.default_rng(seed)
