@@ -10,7 +10,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options, check_clip_norm
 from numclip._arrays.output import NONE
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64
-from numclip._cpu import abi, axes, kernels, threads, values
+from numclip._cpu import abi, adaptive, axes, kernels, per_example, threads, values
 from numclip._cpu.plan import Plan, arguments, is_fused
 
 
@@ -103,6 +103,8 @@ class CPU:
     use_norm = staticmethod(checks.use_norm)
     clip_along = staticmethod(axes.clip_along)
     clip_between = staticmethod(values.clip_between)
+    clip_adaptively = staticmethod(adaptive.clip_adaptively)
+    clip_per_example = staticmethod(per_example.clip_per_example)
 
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile every kernel for these typecodes; for several threads only if they may be started."""

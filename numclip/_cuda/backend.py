@@ -69,6 +69,14 @@ class CUDA:
         """Refuse."""
         raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
 
+    def clip_adaptively(self, params: Any, grads: Any, clipping: Any, eps: Any, out: Any) -> list[Any]:
+        """Raise: units are clipped on the CPU alone."""
+        raise TypeError("adaptive_grad_clip is for arrays on the CPU")
+
+    def clip_per_example(self, t_list: Any, clip_norm: Any, nonfinite: str) -> tuple[list[Any], int, Any]:
+        """Raise: examples are clipped on the CPU alone."""
+        raise TypeError("per_example_global_norm_clip is for arrays on the CPU")
+
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile for this thread's device the kernels of lists of one of these element types."""
         driver.require()

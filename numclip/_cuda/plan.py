@@ -108,6 +108,9 @@ class Plan:
     def _clip(
         self, clip_norm: Number, use_norm: Number | None, options: Options, *, with_factor: bool
     ) -> tuple[Any, Any]:
+        if options.strict:
+            raise TypeError("strict is for arrays on the CPU")
+
         def launch(base: int, stream: int) -> tuple[Any, Any]:
             reader, factor = self._reader, self._factor
             if with_factor:

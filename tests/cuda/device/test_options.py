@@ -215,3 +215,19 @@ def test_the_norms_of_arrays_of_a_library_are_its_arrays(monkeypatch):
         assert set(library.allocated) == {library.current}
         assert [norm.array.tolist() for norm in norms] == [3.0, 4.0, 2.5]
         assert [norm.array.dtype for norm in norms] == [np.float32, np.float32, np.float64]
+
+
+def test_strict_is_for_the_cpu():
+    grads = [on_device(np.ones(3, np.float32))]
+    with pytest.raises(TypeError, match=r"^strict is for arrays on the CPU$"):
+        numclip.clip_by_global_norm(grads, 1.0, strict=True)
+
+
+def test_examples_and_units_are_for_the_cpu():
+    grads = [on_device(np.ones((2, 3), np.float32))]
+    with pytest.raises(TypeError, match=r"^per_example_global_norm_clip is for arrays on the CPU$"):
+        numclip.per_example_global_norm_clip(grads, 1.0)
+    with pytest.raises(TypeError, match=r"^adaptive_grad_clip is for arrays on the CPU$"):
+        numclip.adaptive_grad_clip(grads, grads, 0.1)
+    with pytest.raises(TypeError, match=r"^t_list\[1\] is a CUDA array"):
+        numclip.per_example_global_norm_clip([np.ones((2, 3), np.float32), *grads], 1.0)
