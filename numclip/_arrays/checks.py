@@ -164,13 +164,13 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
         raise TypeError(f"{name} has dtype {dtypes}")
     if not value.flags.writeable:
         raise ValueError(f"{name} is read-only")
-    if _repeats_itself(value):
+    if repeats_itself(value):
         raise ValueError(f"{name} has elements that share memory")
     plain: Array = value
     return plain
 
 
-def _repeats_itself(array: Array) -> bool:
+def repeats_itself(array: Array) -> bool:
     """Tell whether a step along an axis can land inside what the axes of smaller steps cover."""
     if array.size == 0 or array.flags.forc:
         return False
