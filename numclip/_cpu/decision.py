@@ -1,9 +1,9 @@
-"""The decision of the contract where it is made once for each of many slices.
+"""The decision of the contract for many slices: without library calls, and mostly for eight at a time.
 
-Numba calls a library for `math.frexp` and `math.ldexp`, some ten times for each decision: that takes longer
-than a short slice. For normal numbers both are a few operations on the bits, with the same result. And where
-no power of two is needed at all, because nothing comes near the ends of the range of float64, eight slices
-are decided side by side, with the same operations on the same fractions, so with the same bits.
+Numba calls a library for `math.frexp` and `math.ldexp`, some ten times for each decision: for a short slice,
+that takes longer than its sum. For normal numbers both are a few operations on the bits, with the same
+result. Where no number can leave the range of float64, none of them is needed: eight slices are decided side
+by side by the same operations on the same fractions, so with the same bits.
 """
 
 import math
@@ -69,7 +69,7 @@ _names = vars(contract) | {"math": _math}
 
 
 def _by_bits(function: Any) -> Any:
-    """Return a function of the contract with these two in the place of `math`'s."""
+    """Return a function of the contract that calls `_frexp` and `_ldexp` instead of those of `math`."""
     return FunctionType(function.__code__, _names)
 
 

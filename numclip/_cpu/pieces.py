@@ -1,4 +1,4 @@
-"""Slices of a dense array that lie in one piece each, one after the other."""
+"""Contiguous slices of a dense array, one after the other."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ SHORT = 256
 def _sum(
     values: Any, start: int, stop: int, prescale: float, compensated: Any, sums: Any, errors: Any
 ) -> tuple[float, float]:
-    """Return the sum of squares of a slice that lies in one piece, and its error."""
+    """Return the sum of squares of a contiguous slice, and its error."""
     if stop - start <= CHUNK:
         return sum_of_squares(values, start, stop, prescale, compensated)
     chunks = chunks_of(stop - start)
@@ -38,7 +38,7 @@ def _sum(
 def decide_piece(
     values: Any, start: int, stop: int, clip_norm: float, compensated: Any, sums: Any, errors: Any
 ) -> tuple[float, float]:
-    """Return (factor, prefactor) of a slice that lies in one piece and whose squares over- or underflow."""
+    """Return (factor, prefactor) of a contiguous slice whose squares overflow or underflow."""
     total, error = _sum(values, start, stop, 1.0, compensated, sums, errors)
     prescale = prescale_for(total)
     if prescale != 1.0:
@@ -48,7 +48,7 @@ def decide_piece(
 
 @choosing_helper
 def _sum_short(values: Any, start: int, length: int, compensated: Any) -> tuple[float, float]:
-    """Return what `_sum` does for at most eight elements: all other lanes are zeros."""
+    """Return what `_sum` returns, for at most eight elements: all other lanes are zeros."""
     value = load(values, start) if length == WIDTH else load_masked(values, start, length)
     if compensated is None:
         return horizontal_sum(square(value))
@@ -58,7 +58,7 @@ def _sum_short(values: Any, start: int, length: int, compensated: Any) -> tuple[
 
 @helper
 def _scale_short(source: Any, target: Any, start: int, length: int, factor: float) -> None:
-    """Write the clipped values of a short slice; a part of an array, as `scale_segment` takes, costs more."""
+    """Write the clipped values of a short slice: slicing the arrays for `scale_segment` would cost more."""
     stop = start + length
     whole = stop - length % WIDTH
     for i in range(start, whole, WIDTH):
@@ -83,7 +83,7 @@ def clip_pieces(
     lost: Any,
 ) -> None:
     """Clip the slices of an array, which lie one after the other, as many as there are clip_norms."""
-    # A block of slices at a time: the decision of one does not wait for the sum of the one before.
+    # A block of slices at a time, so that the decisions of several slices overlap in the pipeline.
     for block in range(0, clip_norms.size, BLOCK):
         count = min(BLOCK, clip_norms.size - block)
         for k in range(count):

@@ -1,8 +1,7 @@
 """The slices of a dense array, each clipped by its own norm: compiled code without a table of rows.
 
-The array is seen in the order of its memory as (outer, length, inner): a slice is what has one index of the
-first and one of the last. Slices that lie in one piece (inner = 1) are `pieces`, others are clipped by
-`tiles`.
+The array is viewed, in the order of its memory, with shape (outer, length, inner): a slice is [i, :, j].
+`pieces` clips contiguous slices (inner = 1), `tiles` those that lie side by side.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
-"""Slices that lie side by side in a dense array: a tile of them at a time, each in 32 lanes of its own.
+"""Slices of a dense array that lie side by side: a tile of them at a time, each in its own 32 lanes.
 
-That is the one order of the sum, so the bits are those of a slice in one piece.
+The order of the sum is the defined one, so that the bits are those of a contiguous slice.
 """
 
 from typing import Any
@@ -23,7 +23,7 @@ TILE = 64
 def _add_row(
     values: Any, index: int, count: int, lane: int, compensated: Any, sums: Any, errors: Any
 ) -> None:
-    """Add the squares of one element of each slice of a tile to a lane of each."""
+    """Add the square of one element of each slice of a tile to a lane of that slice."""
     for i in range(0, count, WIDTH):
         left = count - i
         value = load(values, index + i) if left >= WIDTH else load_masked(values, index + i, left)
@@ -39,7 +39,7 @@ def _add_row(
 
 @choosing_helper
 def _add_lane(to: int, lane: int, count: int, compensated: Any, sums: Any, errors: Any) -> None:
-    """Add a lane of each slice to another one."""
+    """Add lane `lane` of each slice to its lane `to`."""
     for i in range(0, count, WIDTH):
         k, m = to * TILE + i, lane * TILE + i
         if compensated is None:
