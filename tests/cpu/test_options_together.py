@@ -101,6 +101,6 @@ def test_every_road_has_the_same_bits(seed, chosen, options, share, given_norm, 
         )
     elif all(t is None or np.isfinite(reals_of(t)).all() for t in t_list):
         margin = float(effective) + options["eps"]
-        factor = (limit / margin if margin > limit else 1.0) / options["loss_scale"]
+        factor = limit and (limit / margin if margin > limit else 1.0) / options["loss_scale"]
         assert math.isclose(known[0], factor, rel_tol=1e-6)
         assert_formula(t_list, clipped, factor)
