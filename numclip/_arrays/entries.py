@@ -1,4 +1,4 @@
-"""The array that an entry stands for, and the array that its result goes to."""
+"""The array of an entry, and the array for its result."""
 
 from typing import Any, NamedTuple
 
@@ -78,7 +78,7 @@ def _is_plain(t: Any) -> bool:
 def _is_plain_target(out: Any, t: Array) -> bool:
     """Tell whether a target is `t` itself, or a dense array like it elsewhere in memory."""
     if out is t:
-        return t.flags.writeable and not checks.repeats_itself(t)
+        return t.flags.writeable and not checks.overlaps_itself(t)
     if type(out) is not np.ndarray or out.dtype != t.dtype or out.shape != t.shape:
         return False
     flags = out.flags

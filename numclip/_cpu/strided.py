@@ -80,7 +80,7 @@ def _is_apart(i: int, sources: list[Any], targets: list[Any]) -> bool:
     array, target = sources[i], targets[i]
     others = [*targets[:i], *targets[i + 1 :]]
     if target is array:
-        if not array.flags.writeable or checks.repeats_itself(array):
+        if not array.flags.writeable or checks.overlaps_itself(array):
             return False
         others += [*sources[:i], *sources[i + 1 :]]
     else:

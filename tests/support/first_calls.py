@@ -1,4 +1,4 @@
-"""A first call that something comes into the middle of; what it prints, the tests compare.
+"""A first call that is interrupted in the middle; the tests compare its output.
 
 python first_calls.py CASE ENTRY DELAY
 """
@@ -22,7 +22,7 @@ GRADS = [np.array([3.0, 4.0], np.float32)]
 
 
 class TimeOut(Exception):
-    """What nobody but the handler raises."""
+    """An exception that only the signal handler raises."""
 
 
 def call():
@@ -52,7 +52,7 @@ def no_alarm():
 
 
 def expect(exception, entry, begin=lambda: None, end=lambda: None):
-    """Call, with something that begins before; what has not come until the call returns, `end` calls off."""
+    """Call, with an interruption that begins before; `end` calls off one that has not come by then."""
     try:
         begin()
         entry()
@@ -64,8 +64,8 @@ def expect(exception, entry, begin=lambda: None, end=lambda: None):
     return "late"
 
 
-def call_or_refusal(answers, inside=[]):  # noqa: B006 one list for all
-    """Call; not from inside of itself, as often as a signal comes."""
+def call_or_refusal(answers, inside=[]):  # noqa: B006 one list for all calls
+    """Call, unless this is called by a signal handler that has interrupted it."""
     if inside:
         return
     inside.append(True)
@@ -143,7 +143,7 @@ def collector_clips(entry, delay):
 
 
 def finder_clips(entry, delay):
-    """Call in the middle of a look for a module, where Python holds the one lock of all imports."""
+    """Call from a finder, in the middle of the search for a module: Python holds the global import lock."""
     answers = set()
 
     class Finder:
@@ -185,7 +185,7 @@ def fork_meanwhile(entry, delay):
     if child == 0:
         os._exit(call() != 5.0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    thread.join()  # it may have taken the output
+    thread.join()  # the thread may have redirected stdout
     print(status)
 
 
@@ -201,7 +201,7 @@ def handler_forks(entry, delay):
 
 
 def import_fails(entry, module):
-    """Let the import of a module fail once, as by a lack of memory, of files, or of stack."""
+    """Let the import of a module fail once, for lack of memory, files, or stack."""
 
     class Finder:
         def find_spec(self, name, path=None, target=None):
@@ -241,7 +241,7 @@ def no_threads(entry, _):
 def at_exit(entry, _):
     import atexit
 
-    import numba  # noqa: F401 from Python 3.12 on, it cannot be imported then
+    import numba  # noqa: F401 cannot be imported later, from Python 3.12 on
 
     atexit.register(lambda: print(call(), flush=True))
 
