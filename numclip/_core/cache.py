@@ -11,7 +11,6 @@ from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -64,12 +63,17 @@ def _sources(folder: Traversable) -> Iterator[tuple[str, bytes]]:
             yield entry.name, entry.read_bytes()
 
 
-def _codes() -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the code of every module of a package without files, as in a frozen application."""
-    for module in pkgutil.walk_packages([str(_PACKAGE)], "numclip."):
-        spec = find_spec(module.name)
+def _codes(folder: Path = _PACKAGE, package: str = "numclip") -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the code of every module of a package without files, as in a frozen application.
+
+    None is imported: in such an application, `_cuda` may raise anything.
+    """
+    for module in pkgutil.iter_modules([str(folder)], f"{package}."):
+        finder: Any = module.module_finder
         # Version 2 of the format: from version 3 on, the bytes depend on reference counts too.
-        yield module.name, marshal.dumps(spec.loader.get_code(module.name), 2)  # type: ignore[union-attr]
+        yield module.name, marshal.dumps(finder.find_spec(module.name).loader.get_code(module.name), 2)
+        if module.ispkg:
+            yield from _codes(folder / module.name.rpartition(".")[2], module.name)
 
 
 @cache

@@ -29,7 +29,7 @@ from caching import (
     zipped,
 )
 from numba import typeof
-from processes import run_python
+from processes import ROOT, run_python
 
 from numclip._core.jit import kernel
 from numclip._cpu import kernels
@@ -214,3 +214,17 @@ def test_plain_numba_does_not_notice_an_edited_helper(tmp_path):
     assert run_python("-c", "import main; print(main.run())", **settings).stdout == "1\n"
     (tmp_path / "helper.py").write_text("import numba\n@numba.njit\ndef value():\n    return 22\n")
     assert run_python("-c", "import main; print(main.run())", **settings).stdout == "1\n"
+
+
+def test_the_code_of_every_module_is_found_without_importing_it():
+    """As in a frozen application, where data files that numba-cuda reads when it is imported are missing."""
+    code = """
+import sys
+from numclip._core import cache
+names = [name for name, _ in cache._codes()]
+assert "numclip._cuda" not in sys.modules
+print(*names)
+"""
+    files = {path.relative_to(ROOT).with_suffix("") for path in (ROOT / "numclip").rglob("*.py")}
+    modules = {".".join(path.parts).removesuffix(".__init__") for path in files} - {"numclip"}
+    assert set(run_python("-c", code).stdout.split()) == modules
