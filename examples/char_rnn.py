@@ -2,9 +2,9 @@
 
 The text is the source of the Python standard library, or any file given by ``--text``. One minute of training
 ends with a sample of the network's text and with two pictures: the norm of the gradients before clipping,
-step by step, above the loss; and the norm of each array, which a `GradientMonitor` has recorded. Run it once
-as it is and once with ``--no-clip``. Ctrl-C ends it early, with the sample and the pictures of the steps that
-were done.
+step by step, above the loss; and the norms of the five arrays, which a `GradientMonitor` has kept. Run it
+once as it is and once with ``--no-clip``. Ctrl-C ends it early, with the sample and the pictures of the steps
+that were done.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
 `clip_by_global_norm` clips a list of arrays once, `Clipper` the same arrays at each step, and `global_norm`
 only measures. `numclip.tree` has the same for dicts and other nested containers. `AutoClip` and `ZClip` are
-thresholds that adapt to the training, and a `GradientMonitor` records the norms. The other functions set and
-show how the process works: `warmup`, `set_num_threads`, `set_recycling`, `show_config`.
+thresholds that follow the training, and a `GradientMonitor` keeps what the norms were. The other functions
+set and show how the process works: `warmup`, `set_num_threads`, `set_recycling`, `show_config`.
 
 Threads, forks, caches
 ----------------------

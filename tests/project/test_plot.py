@@ -64,6 +64,7 @@ def test_a_heat_map_of_nothing_is_left_out():
     assert len(monitor.plot().axes) == 2
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.lists(st.tuples(ANY, ANY, st.lists(ANY | st.none(), min_size=2, max_size=2)), min_size=1))
 def test_whatever_was_recorded_can_be_drawn(tmp_path_factory, steps):
@@ -73,6 +74,13 @@ def test_whatever_was_recorded_can_be_drawn(tmp_path_factory, steps):
     path = tmp_path_factory.getbasetemp() / "norms.png"
     monitor.plot(path)
     assert path.read_bytes().startswith(PNG_SIGNATURE)
+
+
+@pytest.mark.parametrize("norm", [5e-324, 2.0**-1022, 1.7e308])
+def test_norms_at_the_ends_of_the_range_can_be_drawn(norm):
+    monitor = GradientMonitor()
+    monitor.record(norm, norm, [norm])
+    monitor.plot().canvas.draw()
 
 
 def test_of_no_step_there_is_no_picture():
