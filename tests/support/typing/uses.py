@@ -55,6 +55,7 @@ assert_type(
     numclip.per_example_global_norm_clip(narrow, 1.0),
     tuple[list[NDArray[np.float32]], int, NDArray[np.float32]],
 )
+assert_type(numclip.Clipper(wide, numclip.AutoClip(), monitor=numclip.GradientMonitor())(), np.float64)
 assert_type(numclip.clip_by_norm(narrow[0], 1.0), NDArray[np.float32])
 assert_type(numclip.clip_by_norm(slices, 1.0), numclip.IndexedSlices)
 assert_type(numclip.clip_by_value(wide[0], 0, None), NDArray[np.float64])
@@ -78,6 +79,10 @@ numclip.clip_by_value(np.arange(3), None, 2)
 numclip.tree.clip_by_global_norm({"w": narrow[0], "b": [None, tensors[0]]}, 1.0)
 numclip.tree.clip_by_global_norm(OrderedDict(w=narrow[0]), lambda norm: norm, eps=1e-6)
 numclip.tree.Clipper({"w": narrow[0]}, 1.0)()
+numclip.tree.Clipper({"w": narrow[0]}, numclip.ZClip(max_norm=1), monitor=numclip.GradientMonitor("a.csv"))()
+numclip.GradientMonitor(names=("w", "b")).record(
+    numclip.global_norm(narrow), 1.0, numclip.tensor_norms(narrow)
+)
 
 results, norm = numclip.clip_by_global_norm(narrow, 1.0)
 total: float = float(norm) + results[0].sum().item()
