@@ -1,7 +1,7 @@
 """A shortcut for lists with strided arrays: dense copies in their place, for the kernel of dense lists.
 
-It takes only what needs no closer look. Any other list is left to `plan.Plan`, which does the same for
-entries of every kind, and says what is wrong with one.
+It takes only lists of plain arrays. Any other list is left to `plan.Plan`, which does the same for entries of
+every kind, and names the fault of an entry.
 """
 
 from typing import Any, NamedTuple
@@ -71,7 +71,7 @@ def _is_plain(array: Array) -> bool:
     """Tell whether the elements are summed in C order, as those of a copy are, and have an element type."""
     if element_type(array.dtype) is None or not (array.dtype.isnative and array.flags.aligned):
         return False
-    # An array of two axes that is dense is one in C or Fortran order.
+    # A dense array of two axes is in C or Fortran order.
     return array.ndim <= 2 or memory.dense_axes(array) == tuple(range(array.ndim))
 
 

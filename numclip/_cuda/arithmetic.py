@@ -1,7 +1,7 @@
-"""Magnitudes, powers and roots in float64, of the same operations on every device.
+"""Magnitudes, powers and roots in float64, by the same operations on every device.
 
-The functions of the device's own library are good to two units in the last place, which a root of a small
-order multiplies. Here a logarithm carries its rest beside it, so that a power is good to one unit.
+The functions of the device's own library are accurate to two units in the last place, an error that a root of
+a small order multiplies. Here a logarithm has two parts, so that a power is accurate to one unit.
 """
 
 import math
@@ -17,7 +17,7 @@ multiply, fused_multiply_add = intrinsics.multiply, intrinsics.fused_multiply_ad
 # log(2) in two parts: the first has 33 bits, so that its product with an exponent is exact.
 LOG_2_HI, LOG_2_LO = float.fromhex("0x1.62e42fefp-1"), float.fromhex("0x1.473de6af278edp-34")
 SQRT_HALF = math.sqrt(0.5)
-# Beyond, the power is 0 or infinite.
+# For larger logarithms, the power is 0 or infinite.
 LARGEST_LOGARITHM = 800.0
 
 
@@ -41,7 +41,7 @@ def magnitude(real, imaginary):
 
 @cache
 def polynomial(coefficients: tuple[float, ...]) -> Any:
-    """Make the polynomial with these coefficients, the constant one first."""
+    """Make the device function of a polynomial, from its coefficients, the constant one first."""
     constant = coefficients[0]
     if len(coefficients) == 1:
 

@@ -1,4 +1,4 @@
-"""The CUDA kernel that makes the norm of each array of a list from the sums that are there."""
+"""The CUDA kernel that computes the norm of each array of a list, from the sums in the workspace."""
 
 from functools import cache
 from typing import Any
@@ -36,7 +36,7 @@ store_float, to_float = intrinsics.store(FLOAT32), intrinsics.narrow(FLOAT32)
 
 @cache
 def sum_again(typecodes: tuple[int, ...]) -> Any:
-    """Make the sum of squares of one array, of elements times a prescale; a block calls it."""
+    """Make the device function by which a block sums the squares of an array, of prescaled elements."""
     sum_chunk = chunk_sum(PRESCALED_SQUARES, typecodes, False)
     store, load, fold_sums = COMPENSATED.store, COMPENSATED.load, fold(COMPENSATED)
 
@@ -62,10 +62,10 @@ def sum_again(typecodes: tuple[int, ...]) -> Any:
 
 @cache
 def norm_of_squares(typecodes: tuple[int, ...]) -> Any:
-    """Make the norm of order 2 of a list with 64-bit elements.
+    """Make the norm of order 2 of an array, in a list with 64-bit elements.
 
-    An array whose sum has left the range of float64, though that of the list has not, is summed again: what
-    was clipped in place is then divided by its factor.
+    An array whose sum has left the range of float64, though that of the list has not, is summed again: the
+    norm of an array that was clipped in place is then divided by the factor.
     """
     again = sum_again(typecodes)
 

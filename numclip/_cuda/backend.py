@@ -66,7 +66,7 @@ class CUDA:
         raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU with axes")
 
     def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
-        """Refuse."""
+        """Raise: elements are clipped to an interval on the CPU alone."""
         raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
 
     def clip_adaptively(self, params: Any, grads: Any, clipping: Any, eps: Any, out: Any) -> list[Any]:
@@ -78,7 +78,7 @@ class CUDA:
         raise TypeError("per_example_global_norm_clip is for arrays on the CPU")
 
     def compile_ahead(self, typecodes: set[int]) -> None:
-        """Compile for this thread's device the kernels of lists of one of these element types."""
+        """Compile, for this thread's device, the kernels of lists of one of these element types each."""
         driver.require()
         with driver.on_device(driver.current_device() or 0):
             for typecode in sorted(typecodes):

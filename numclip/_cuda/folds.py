@@ -1,4 +1,4 @@
-"""Sums of sums: a warp, a lane per thread, adds up to 4096 of them in the one order."""
+"""Sums of sums: a warp, a thread for each lane, adds up to 4096 of them in the defined order."""
 
 from functools import cache
 from typing import Any
@@ -18,7 +18,7 @@ STRIDE = SUM * LANES
 
 @cache
 def warp_sum(terms: Terms) -> Any:
-    """Make the sum of up to 4096 sums, by a warp; lane 0 gets it."""
+    """Make the device function by which a warp sums up to 4096 sums; lane 0 gets the result."""
     zero, add, load, halve_lanes = terms.zero, terms.add, terms.load, halve(terms)
 
     @device
@@ -29,7 +29,7 @@ def warp_sum(terms: Terms) -> Any:
 
     @device
     def add_all(sums, size, lane):
-        # A lane's sums are added one after the other, but loaded eight at a time.
+        # A lane adds its sums one after the other, but loads eight at a time.
         total, here = zero, sums + SUM * lane
         steps = (size + LANES - 1 - lane) // LANES
         for _ in range(steps >> 3):
@@ -54,7 +54,7 @@ def warp_sum(terms: Terms) -> Any:
 
 @cache
 def fold(terms: Terms) -> Any:
-    """Make the sum of any number of sums, by one warp; they are overwritten."""
+    """Make the device function by which a warp sums any number of sums, which are overwritten."""
     load, store, add_all = terms.load, terms.store, warp_sum(terms)
 
     @device
@@ -75,9 +75,9 @@ def fold(terms: Terms) -> Any:
 
 @cache
 def large_sums(terms: Terms) -> Any:
-    """Make the sums of the arrays of several runs from those of the runs, which are overwritten.
+    """Make the device function by which a block sums the arrays of several runs, from the sums of the runs.
 
-    A block calls it.
+    The sums of the runs are overwritten.
     """
     store, fold_sums = terms.store, fold(terms)
 
@@ -97,13 +97,13 @@ def large_sums(terms: Terms) -> Any:
 
 @cache
 def list_sum(terms: Terms) -> Any:
-    """Make the sum of a list from the sums of its arrays; a block calls it."""
+    """Make the device function by which a block sums a list, from the sums of its arrays."""
     load, store, add_all = terms.load, terms.store, warp_sum(terms)
 
     @device
     def sum_list(workspace, count, warp, lane):
         sums, size = load_int(workspace + 8 * ARRAY_SUMS), int64(count)
-        while size > 1:  # the sums of each level stand behind those of the one before
+        while size > 1:  # the sums of each level follow those of the one before
             chunks = (size + contract.CHUNK - 1) // contract.CHUNK
             for chunk in range(warp, chunks, WARPS):
                 part = sums + SUM * contract.CHUNK * chunk

@@ -1,4 +1,4 @@
-"""What a call launches for a list, one kernel after the other on a stream, in the memory of its table."""
+"""The launches of a call: one kernel after the other on a stream, in the memory of the list's table."""
 
 import math
 from typing import Any
@@ -22,7 +22,7 @@ from numclip._cuda.target import driver
 
 
 def load_kernels(typecodes: tuple[int, ...], order: float = 2.0, *, has_complex: bool = False) -> None:
-    """Compile what a call needs whose numbers are the host's, and bring it to this thread's device."""
+    """Compile and load, for this thread's device, the kernels of a call with norms from the host."""
     for summand in summands_of(order, FLOAT64 in typecodes):
         driver.load(norm(summand, typecodes, has_complex, None))
     driver.load(use_given(None, None))
@@ -82,13 +82,13 @@ class Launches:
         return result
 
     def sum(self, base: int, stream: int, order: float) -> None:
-        """Take the sums for a norm of this order, and nothing else."""
+        """Compute the sums for a norm of this order, and nothing else."""
         self._copy(base, stream, stores=False)
-        norm = base + 8 * RETURNED  # where the decision writes it once more
+        norm = base + 8 * RETURNED  # which the decision writes as well
         self._sum(base, stream, order, None, (math.inf, 0.0, 1.0, 0, order, norm, 0))
 
     def norms(self, base: int, stream: int, order: float, loss_scale: float) -> list[Any]:
-        """Return the norm of each array from the last sums, which were for a norm of this order."""
+        """Return the norm of each array from the last sums, which are for a norm of this order."""
         table = self._table
         codes = table.typecodes_of_rows
         made: dict[Any, tuple[list[Any], int]] = {np.float32: ([], 0), np.float64: ([], 0)}
@@ -101,7 +101,7 @@ class Launches:
         return [None if code == NOTHING else made[_dtype(code)][0][row] for row, code in enumerate(codes)]
 
     def _has_complex(self, order: float) -> bool:
-        """Tell whether complex elements are more than pairs of real ones: not where squares are summed."""
+        """Tell whether complex elements are summed by magnitude: for squares, they are pairs of reals."""
         return self._table.has_complex and order != 2.0
 
     def _sum(
@@ -113,7 +113,7 @@ class Launches:
             driver.launch(kernel, self._blocks, THREADS, stream, base, table.count, *arguments)
 
     def _refuse_nonfinite(self, base: int, stream: int, use_norm: Number | None) -> None:
-        """Raise for a norm that is not finite, naming the entries to blame: the host waits for it."""
+        """Raise for a norm that is not finite, naming the entries with such elements; the host waits."""
         [norm_hi] = driver.download(base + 8 * NORM_HI, 1, stream)
         if math.isfinite(norm_hi):
             return

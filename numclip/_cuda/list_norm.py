@@ -1,4 +1,4 @@
-"""The norm of a list, by the block that is last, from the sums of its arrays."""
+"""The norm of a list, computed by the last block to arrive, from the sums of its arrays."""
 
 import math
 from functools import cache
@@ -46,10 +46,10 @@ def list_norm(summand: str, terms: Terms) -> Any:
 
 @cache
 def _norms_of_arrays(summand: str) -> Any:
-    """Make what is done with the sums of the arrays before they are summed.
+    """Make the device function that prepares the sums of the arrays for the sum of the list.
 
-    The largest magnitudes are kept where the powers look for them. Sums of powers make norms; powers of these
-    are what is summed, of norms divided by the largest magnitude of the list, or nearly so.
+    Largest magnitudes are stored, for the powers. Sums of powers are converted to norms; then powers of the
+    norms, divided by about the largest magnitude of the list, are summed.
     """
 
     @device

@@ -1,8 +1,9 @@
 """The CUDA kernel that sums a list and decides what it is multiplied by: all of it in one launch.
 
-A block sums a few chunks. Sums of sums are taken by the last block to arrive, found by atomic tickets: of the
-blocks with chunks of a run, the last one sums the run, and the last block of all sums the list. So most sums
-of a long list are summed while other blocks still read elements, and no block waits for another.
+A block sums a few chunks. Sums of sums are computed by the last block to arrive, found by atomic tickets: of
+the blocks with chunks of a run, the last one sums the run, and the last block of all sums the list. So most
+sums of sums of a long list are computed while other blocks still read elements, and no block waits for
+another.
 """
 
 from functools import cache
@@ -40,9 +41,9 @@ any_lane, any_thread = intrinsics.any_lane, intrinsics.any_thread
 
 @device
 def arrive_last(counter, arrivals):
-    """Take a ticket, behind what this thread has seen and written; tell whether it is the last one.
+    """Take a ticket, after all reads and writes of this thread; tell whether it is the last one.
 
-    Whoever has the last one sees what the others had seen and written.
+    The thread with the last ticket sees the writes of all other threads that have taken one.
     """
     fence()
     last = next_ticket(counter, arrivals - 1) == arrivals - 1
@@ -52,7 +53,7 @@ def arrive_last(counter, arrivals):
 
 @cache
 def store_chunk(terms: Terms) -> Any:
-    """Make what stores the sum of a chunk: that of an array of one chunk is the sum of the array."""
+    """Make the device function that stores the sum of a chunk, or of an array if that has only this chunk."""
     store = terms.store
 
     @device
@@ -67,7 +68,7 @@ def store_chunk(terms: Terms) -> Any:
 
 @cache
 def finish_run(terms: Terms) -> Any:
-    """Make the sum of the run that holds a chunk, if this block is the last of the run's to arrive.
+    """Make the device function that sums the run of a chunk, if this block is the run's last to arrive.
 
     Every warp calls it. Of a block's chunks of one run, the warp with the first one takes the ticket.
     """
@@ -101,7 +102,7 @@ def finish_run(terms: Terms) -> Any:
 
 @cache
 def needed(summand: str) -> Any:
-    """Make what tells whether there is anything to do: sums in the range of float64 are not taken again."""
+    """Make the device function that tells whether sums are needed: a second time only with a prescale."""
 
     @device
     def always(workspace):
@@ -123,7 +124,7 @@ def needed(summand: str) -> Any:
 def norm(summand: str, typecodes: tuple[int, ...], has_complex: bool, limit_typecode: int | None) -> Any:
     """Make the kernel for one summand, for lists with complex elements or without.
 
-    `limit` is the clip_norm, or where it lies on the device if it has a typecode. The norm is written to the
+    `limit` is the clip_norm, or the address of one on the device, with a typecode. The norm is written to the
     address `norm`, and the factor to the address `factor`, if that is not 0.
     """
     terms, prescale_of_row = terms_of(summand, typecodes, has_complex), prescale_of(summand)

@@ -45,7 +45,7 @@ def terms_of(summand: str, typecodes: tuple[int, ...], has_complex: bool) -> Ter
 def accumulate(summand: str, typecode: int, terms: Terms) -> Any:
     """Make accumulate(total, value, prescale, order), of a value of this typecode, as a float64."""
     if summand == PRESCALED_SQUARES:
-        add_square = _add_square(FLOAT64, terms)  # what may underflow has no exact square
+        add_square = _add_square(FLOAT64, terms)  # squares of prescaled elements are rounded
 
         @device
         def add_prescaled_square(total, value, prescale, order):
@@ -87,7 +87,7 @@ def accumulate(summand: str, typecode: int, terms: Terms) -> Any:
 
 @cache
 def _add_square(typecode: int, terms: Terms) -> Any:
-    """Make the sum of a total and the square of a value."""
+    """Make the device function that adds the square of a value to a total."""
     if terms is PLAIN:
         return intrinsics.add_square(typecode)
     add, exact = terms.add, typecode != FLOAT64
@@ -100,12 +100,12 @@ def _add_square(typecode: int, terms: Terms) -> Any:
     return add_square
 
 
-# --- the power of two by which elements are multiplied ------------------------------------------------------
+# --- the prescale: a power of two by which elements are multiplied ------------------------------------------
 
 
 @device
 def half_prescale(largest):
-    """Return what twice brings the largest magnitude of an array to somewhat less than 1."""
+    """Return the power of two that, applied twice, makes the largest magnitude somewhat less than 1."""
     if not math.isfinite(largest):
         return 1.0
     _, exponent = math.frexp(largest)
@@ -114,7 +114,7 @@ def half_prescale(largest):
 
 @cache
 def prescale_of(summand: str) -> Any:
-    """Make prescale(workspace, row): by what the elements of an array are multiplied before all else."""
+    """Make prescale(workspace, row): the power of two that the elements of an array are multiplied by."""
 
     @device
     def none(workspace, row):

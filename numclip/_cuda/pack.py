@@ -1,4 +1,4 @@
-"""The table of a list: built once for each list that is new, and kept for those that come again."""
+"""The table of a list: built once, and reused for calls on the same arrays."""
 
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -31,14 +31,14 @@ from numclip._cuda.table import (
 )
 
 Row = tuple[int, int, int, int, int]  # source, target, length in real numbers, typecode, reals of an element
-# The directory names the entry of every so many chunks; it has no more names than this.
+# The largest number of entries in the directory.
 LONGEST_DIRECTORY = 4096
-# What is uploaded behind the columns.
+# The parts that are uploaded after the columns.
 UPLOADED = DIRECTORY, RUN_TICKETS, ARRAY_SUMS
 
 
 class Gap(NamedTuple):
-    """An array that is no aligned run of memory; a dense buffer stands in for it."""
+    """An array that is not contiguous or not aligned; a dense buffer replaces it."""
 
     address: int
     shape: tuple[int, ...]
@@ -48,7 +48,7 @@ class Gap(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """How many items there are."""
+        """The number of items."""
         count = 1
         for length in self.shape:
             count *= length
@@ -56,7 +56,7 @@ class Gap(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """What is copied before and after the kernels, for one row."""
+    """The copies before and after the kernels, for one row."""
 
     row: int
     load: Gap | None
@@ -64,7 +64,7 @@ class Gaps(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A copy between an array with gaps and its buffer, by their places in the memory of the table."""
+    """A copy between an array with gaps and its buffer, with offsets into the memory of the table."""
 
     gap: Gap
     description: int
@@ -73,7 +73,7 @@ class Copy(NamedTuple):
 
 
 class Table:
-    """A list in the form that the kernels read, for whatever memory it is going to lie in."""
+    """A list in the form that the kernels read, relocatable to any address."""
 
     def __init__(self, rows: tuple[Row, ...], gaps: list[Gaps] | None = None) -> None:
         gaps = gaps or []
@@ -124,7 +124,7 @@ class Table:
                     continue
                 self.words[description : description + 2 * len(gap.shape)] = gap.shape + gap.strides
                 if not buffer:
-                    end += end & 1  # 16 bytes
+                    end += end & 1  # aligned to 16 bytes
                     buffer, end = 8 * end, end + (gap.elements * gap.item + 7) // 8
                 place = HEADER + column * (count + 1) + row
                 self.words[place] = buffer
@@ -136,14 +136,14 @@ class Table:
         self._rows = columns[: TYPECODE + 1, :count]
 
     def at(self, address: int) -> NDArray[np.int64]:
-        """Return the words for memory at an address."""
+        """Return the words, relocated to an address."""
         words = self.words.copy()
         words[self._relative] += address
         return words
 
     @cached_property
     def apart(self) -> bool:
-        """Whether no target shares memory with anything else, so far as that is easily seen."""
+        """Whether, by the addresses of dense arrays alone, no target shares memory with another entry."""
         if self.copies:
             return False
         source, target, length, typecode = self._rows[:, self._rows[LENGTH] > 0]
@@ -163,7 +163,7 @@ def _directory(first_chunk: NDArray[np.int64], chunks: int) -> tuple[NDArray[np.
 
 
 def _with_levels(count: int) -> int:
-    """Return how many sums there are, with those of 4096, of 4096 of these, and so on."""
+    """Return the number of sums of all levels: `count`, then one for each 4096 of the level before."""
     sums = count
     while count > 1:
         count = -(-count // contract.CHUNK)
@@ -173,7 +173,7 @@ def _with_levels(count: int) -> int:
 
 @lru_cache(maxsize=16)
 def table_of(rows: tuple[Row, ...]) -> Table:
-    """Return the table of a list without gaps: the same one while its arrays lie where they lay."""
+    """Return the table of a list without gaps: the same one as long as the addresses are the same."""
     return Table(rows)
 
 

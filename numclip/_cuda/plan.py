@@ -43,7 +43,7 @@ class Plan:
         self._kept: Workspace | None = None
         self._factor: Any = None
         self._last = Stream(0)
-        self._order: float | None = None  # of the norm for which the sums in the memory were taken
+        self._order: float | None = None  # of the norm that the sums in the memory are for
         if keep:
             self._keep()
 
@@ -54,7 +54,7 @@ class Plan:
             self._kept = Workspace(self._last.handle)
             self._kept.fill(self._table, self._reader, self._device)
             self._factor = self._reader.empty_scalar(np.float64, self._device)
-            driver.synchronize(self._last.handle)  # once: a call on any stream finds the table there
+            driver.synchronize(self._last.handle)  # so that the table is complete for any stream
 
     def clip(
         self, clip_norm: Number, use_norm: Number | None = None, options: Options = DEFAULT
@@ -67,7 +67,7 @@ class Plan:
         return self._clip(clip_norm, use_norm, options, with_factor=False)
 
     def as_function(self, options: Options = DEFAULT) -> Callable[[Number], tuple[Any, Any]]:
-        """Return `clip` with these options; their kernels are loaded: a call is nothing but launches."""
+        """Return `clip` with these options, after loading their kernels: a call then only launches them."""
         with driver.on_device(self._device):
             self._launches.load(options.order)
         return partial(self.clip, options=options)
@@ -90,7 +90,7 @@ class Plan:
         return norms
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
-        """Return the norm that each array had in the last call that took a norm."""
+        """Return the norm that each array had in the last call that computed a norm."""
         order = self._order
         if order is None:
             raise RuntimeError("no call has computed a norm yet: use_norm was given")
@@ -98,7 +98,7 @@ class Plan:
         return norms
 
     def sums(self, prescale: float = 1.0) -> Any:
-        """Raise: the ranks of MPI share arrays on the CPU alone. No rank is left waiting, as all raise."""
+        """Raise: numclip.mpi is for arrays on the CPU. All ranks raise, so none is left waiting."""
         raise TypeError("numclip.mpi is for arrays on the CPU")
 
     def scale(self, factor: float, prefactor: float) -> None:
@@ -133,15 +133,15 @@ class Plan:
     def _run(
         self, launch: Callable[[int, int], Any], numbers: list[Number] | None = None, *, asks: bool = False
     ) -> Any:
-        """Call launch(base, stream), in order with what else is done with the arrays and the numbers.
+        """Call launch(base, stream), in order with other work on the arrays and the numbers.
 
-        `asks` is for a call that asks the caller for something, who may clip something else meanwhile.
+        `asks` is for a call of a function of the caller, which may clip another list meanwhile.
         """
         numbers = numbers or []
         with driver.on_device(self._device):
             current = self._reader.current_stream(self._device)
             stream = self._stream or current
-            # The current stream does not wait for the end of what goes to a stream that was given.
+            # The current stream does not wait for the work on a stream that was given.
             others = self._other_streams(numbers) - {stream.handle, current.handle}
             for other in (others | {current.handle}) - {stream.handle}:
                 wait_for(other, stream.handle)
@@ -157,7 +157,7 @@ class Plan:
         moved = stream.handle != self._last.handle  # always, for a plan that is not kept
         capturing = moved and driver.is_capturing(stream.handle)
         if self._kept is None and capturing:
-            # Whenever the graph is replayed, another table may stand in the memory of the stream.
+            # When the graph is replayed, the memory of the stream may hold another table.
             raise RuntimeError("in a CUDA graph, call a numclip.Clipper that was made before")
         if asks and self._kept is None:
             workspace = Workspace(stream.handle)
@@ -176,7 +176,7 @@ class Plan:
         return results
 
     def _other_streams(self, numbers: list[Number]) -> set[int]:
-        """Return the streams on which others may work on these arrays, before this call and after it."""
+        """Return the streams of other work on these arrays, before and after this call."""
         others = set(self._listing.streams)
         others.update(reader.current_stream(self._device).handle for reader in self._listing.readers[1:])
         for number in numbers:
@@ -184,7 +184,7 @@ class Plan:
         return others
 
     def _may_be_given_back(self, stream: Stream) -> bool:
-        """Tell whether memory may get another use while the stream still needs it, if nothing holds it."""
+        """Tell whether memory could be reused while the stream still needs it, if nothing referred to it."""
         elsewhere = self._stream is not None or (
             self._kept is not None and self._kept.stream != stream.handle
         )

@@ -25,7 +25,7 @@ def unchanged(element, factor):
 
 @cache
 def scaled(typecode: int) -> Any:
-    """Make the product of an element with the factor, rounded once."""
+    """Make the device function that returns the product of an element and the factor, rounded once."""
     widened, narrowed = intrinsics.widen(typecode), intrinsics.narrow(typecode)
 
     @device
@@ -37,7 +37,7 @@ def scaled(typecode: int) -> Any:
 
 @cache
 def map_aligned(typecode: int, function: Any) -> Any:
-    """Make the loop over the vectors of a chunk; it returns how many elements it has written."""
+    """Make the loop over the vectors of four of a chunk; it returns the number of elements it has written."""
     item = ITEM_SIZE[typecode]
     four, store_four = intrinsics.load_four(typecode), intrinsics.store_four(typecode)
     stride = 4 * LANES * item
@@ -54,7 +54,7 @@ def map_aligned(typecode: int, function: Any) -> Any:
 
     @device
     def put_up_to_four(here, there, count, factor):
-        last = count - 1  # loaded in the place of those that are not there
+        last = count - 1  # loaded instead of vectors beyond the end
         b, c = four(here + stride * min(1, last)), four(here + stride * min(2, last))
         a, d = four(here), four(here + stride * min(3, last))
         put(there, a, factor)
@@ -152,7 +152,7 @@ def map_chunk(typecode: int, function: Any) -> Any:
 
 @cache
 def scale_chunk(typecode: int) -> Any:
-    """Make the scaling of a chunk; nothing is written in place where nothing changes."""
+    """Make the device function that scales a chunk; in place, it writes nothing if the factor is 1."""
     item = ITEM_SIZE[typecode]
     copy, scale = map_chunk(typecode, unchanged), map_chunk(typecode, scaled(typecode))
     load, store = intrinsics.load(typecode), intrinsics.store(typecode)
@@ -188,7 +188,7 @@ def scale(typecodes: tuple[int, ...]) -> Any:
             return
         warp, lane = int64(cuda.threadIdx.x // LANES), int64(cuda.threadIdx.x % LANES)
         firsts = column(workspace, count, FIRST_CHUNK)
-        # Backwards: the cache still holds the end of what was summed.
+        # From the last chunk to the first: the cache still holds the elements that were summed last.
         chunk = load_int(firsts + 8 * count) - 1 - (int64(cuda.blockIdx.x) * WARPS + warp)
         if chunk < 0:
             return

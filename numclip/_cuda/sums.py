@@ -15,14 +15,14 @@ from numclip._cuda.table import FIRST_CHUNK, LENGTH, REALS, SOURCE, TYPECODE
 from numclip._cuda.target import intrinsics
 from numclip._cuda.terms import Terms, halve
 
-# Loads before the first use: with few chunks, that many keep the memory busy.
+# The number of loads before the first use: with few chunks, so many in flight hide the latency of memory.
 IN_FLIGHT = 16
 OF_COMPLEX = {element.typecode for element in ELEMENT_TYPES if element.reals == 2}
 
 
 @cache
 def lane_sum(typecode: int, summand: str, terms: Terms) -> Any:
-    """Make the sum of one lane of the chunk that starts at `address`."""
+    """Make the device function that sums one lane of the chunk at `address`."""
     item = ITEM_SIZE[typecode]
     many, some = intrinsics.load_apart(typecode, IN_FLIGHT), intrinsics.load_first(typecode, IN_FLIGHT)
     widened, add, zero = intrinsics.widen(typecode), accumulate(summand, typecode, terms), terms.zero
@@ -55,7 +55,7 @@ def lane_sum(typecode: int, summand: str, terms: Terms) -> Any:
 
 @cache
 def lane_sum_one_by_one(typecode: int, summand: str, terms: Terms, reals: int) -> Any:
-    """Make the same for elements that take long: powers, and complex ones, which count by their magnitude."""
+    """Make the same for elements with more work: powers, and complex elements, summed by magnitude."""
     item = ITEM_SIZE[typecode]
     one, widened = intrinsics.load(typecode), intrinsics.widen(typecode)
     add, zero = accumulate(summand, typecode, terms), terms.zero
@@ -82,7 +82,7 @@ def lane_sum_one_by_one(typecode: int, summand: str, terms: Terms, reals: int) -
 
 @cache
 def sum_of_lane(typecode: int, summand: str, terms: Terms, has_complex: bool) -> Any:
-    """Make the sum of one lane of a chunk whose elements have so many reals."""
+    """Make the sum of one lane of a chunk of elements with `reals` reals."""
     if summand == POWERS:
         sum_reals = lane_sum_one_by_one(typecode, summand, terms, 1)
     else:
@@ -107,7 +107,7 @@ def sum_of_lane(typecode: int, summand: str, terms: Terms, has_complex: bool) ->
 
 @cache
 def chunk_sum(summand: str, typecodes: tuple[int, ...], has_complex: bool) -> Any:
-    """Make the sum of a chunk, of elements times `prescale`, by a warp; lane 0 gets it."""
+    """Make the device function by which a warp sums a chunk, of elements times `prescale`; lane 0 gets it."""
     terms, bytes_of = terms_of(summand, typecodes, has_complex), by_typecode(typecodes, item_size)
     sum_lane = by_typecode(
         typecodes, partial(sum_of_lane, summand=summand, terms=terms, has_complex=has_complex)

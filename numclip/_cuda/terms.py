@@ -1,7 +1,7 @@
-"""What is added up: a float64, or a pair, the float64 and its error; or the largest of all is kept.
+"""The terms of a sum: float64 numbers, or pairs of a float64 and its error; or a maximum instead of a sum.
 
-A pair is worked on by error-free transformations, so the first of it has the bits that a float64 alone would
-have. Which of the three a kernel takes is settled when it is compiled.
+Pairs are added by error-free transformations: the first of a pair has the bits of the sum without errors. A
+kernel is compiled for one of the three.
 """
 
 import math
@@ -22,7 +22,7 @@ class Terms(NamedTuple):
     add: Any
     load: Any
     store: Any
-    shift_down: Any  # from the lane so many lanes further on
+    shift_down: Any  # the term of the lane `distance` lanes higher
 
 
 @device
@@ -32,7 +32,7 @@ def _add(total, term):
 
 @device
 def _add_pair(total, term):
-    """Add with Knuth's sum of two numbers, whose error is exact."""
+    """Add two pairs by Knuth's two-sum, whose error is exact."""
     (left, error), (right, other) = total, term
     both = left + right
     back = both - left
@@ -53,7 +53,7 @@ def _store_pair(address, total):
 
 @device
 def value_of(pair):
-    """Return the value of a pair: beside a sum that is not finite, the error means nothing."""
+    """Return the value of a pair; the error of an infinite or NaN sum has no meaning."""
     return pair[0] + pair[1] if math.isfinite(pair[0]) else pair[0]
 
 
@@ -75,7 +75,7 @@ LARGEST = Terms(0.0, _larger, load_double, store_double, shift_lanes_down)
 
 @cache
 def halve(terms: Terms) -> Any:
-    """Make the sum of the lanes of a warp, for lane 0: a lane adds that 16 further on, then 8, 4, 2 and 1."""
+    """Make the sum of the lanes of a warp, for lane 0: lane l adds lane l + 16, then l + 8, 4, 2 and 1."""
     add, shift_down = terms.add, terms.shift_down
 
     @device

@@ -13,7 +13,7 @@ from numclip._cuda.target import driver
 
 # The most uploads of tables at the same time: with so many unfinished, the host waits for the oldest.
 MOST_UPLOADS = 8
-# The most tables of one stream: those of lists that take turns, as the lists of two models do.
+# The largest number of tables of one stream, for lists that take turns, such as those of two models.
 MOST_TABLES = 4
 # In words; a table of some 10,000 arrays with its sums fits. Smaller memory is allocated with room for a
 # larger table; larger memory is not, as buffers of arrays with gaps can take gigabytes.
@@ -21,14 +21,14 @@ SMALL = 1 << 20
 
 
 class Held:
-    """What is kept alive until streams have done what they have been given so far."""
+    """Objects that are kept alive until the work that is on streams so far is done."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: deque[tuple[Any, Any]] = deque()  # the oldest first
 
     def hold(self, stream: int, values: Any) -> None:
-        """Keep values alive until a stream has done what it has been given so far."""
+        """Keep values alive until the work that is on a stream so far is done."""
         event = driver.Event()
         event.record(stream)
         with self._lock:

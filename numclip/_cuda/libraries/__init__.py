@@ -17,9 +17,9 @@ from numclip._cuda.libraries.torch import Torch
 
 @cache
 def _made(cls: type[Interface], *module: Any) -> Interface:
-    """Return what reads the arrays of a library, the same one each time.
+    """Return the interface to a library, the same one each time.
 
-    It is not kept by the class of the arrays: a program that makes classes would keep them all alive.
+    It is not cached by the class of the arrays: the cache would keep every class of a program alive.
     """
     return cls(*module)
 

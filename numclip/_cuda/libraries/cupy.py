@@ -21,7 +21,7 @@ class CuPy(Interface):
         self._cupy = cupy
 
     def locate(self, array: Any) -> Place | None:
-        """Return where an array lies, or None if it takes a closer look."""
+        """Return the place of an array, or None if it needs `describe`."""
         known, memory = element_of(array.dtype), array.data
         address = memory.ptr
         if known is None or not array.flags.c_contiguous or address % ITEM_SIZE[known[0]]:
@@ -69,13 +69,13 @@ class CuPy(Interface):
             return self._cupy.empty((), dtype)
 
     def empty_scalars(self, count: int, dtype: Any, device: int) -> tuple[list[Any], int]:
-        """Return new 0-d arrays, one behind the other, and the address of the first."""
+        """Return new 0-d arrays, one after the other, and the address of the first."""
         with self._cupy.cuda.Device(device):
             every = self._cupy.empty(count, dtype)
         return [every[i] for i in range(count)], every.data.ptr
 
     def empty_words(self, words: int, device: int) -> tuple[Any, int]:
-        """Return memory of so many 64-bit words, and its address."""
+        """Return memory of `words` 64-bit words, and its address."""
         memory = self._cupy.empty(words, np.int64)
         return memory, memory.data.ptr
 

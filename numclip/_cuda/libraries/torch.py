@@ -15,7 +15,7 @@ Array = NDArray[Any]
 
 
 class Torch(Interface):
-    """PyTorch's CUDA tensors, which belong to its current stream; autograd sees nothing of what is done."""
+    """PyTorch's CUDA tensors, which belong to its current stream; autograd does not record the writes."""
 
     def __init__(self, torch: Any) -> None:
         self._torch, self._strided = torch, torch.strided
@@ -25,7 +25,7 @@ class Torch(Interface):
         self._scalars = {np.float32: torch.float32, np.float64: torch.float64}
 
     def locate(self, array: Any) -> Place | None:
-        """Return where a tensor lies, or None if it takes a closer look."""
+        """Return the place of a tensor, or None if it needs `describe`."""
         known = self._known.get(array.dtype)
         if known is None or array.layout is not self._strided:
             return None
@@ -39,7 +39,7 @@ class Torch(Interface):
         return Place(address, length, *known, array.get_device(), True, None)
 
     def _is_channels_last(self, array: Any) -> bool:
-        """Tell whether a tensor is dense in the order that convolutions like: as good as C order."""
+        """Tell whether a tensor is dense in a channels-last format, which is as fast as C order."""
         return bool(array.dim() == 4 and array.is_contiguous(memory_format=self._torch.channels_last))
 
     def describe(self, array: Any, label: str) -> Array:
@@ -92,12 +92,12 @@ class Torch(Interface):
         return self._torch.empty((), dtype=self._scalars[dtype], device=f"cuda:{device}")
 
     def empty_scalars(self, count: int, dtype: Any, device: int) -> tuple[list[Any], int]:
-        """Return new 0-d tensors, one behind the other, and the address of the first."""
+        """Return new 0-d tensors, one after the other, and the address of the first."""
         every = self._torch.empty(count, dtype=self._scalars[dtype], device=f"cuda:{device}")
         return list(every.unbind()), every.data_ptr()
 
     def empty_words(self, words: int, device: int) -> tuple[Any, int]:
-        """Return memory of so many 64-bit words, and its address."""
+        """Return memory of `words` 64-bit words, and its address."""
         memory = self._torch.empty(words, dtype=self._torch.int64, device=f"cuda:{device}")
         return memory, memory.data_ptr()
 
