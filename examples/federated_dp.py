@@ -2,8 +2,8 @@
 
     python examples/federated_dp.py
 
-Each round every client trains the global model on its own examples. What it sends is the difference to the
-global model, a list of arrays, clipped to a global norm. The server adds the differences up, adds Gaussian
+Each round every client trains the global model on its own examples. It sends the difference to the global
+model, a list of arrays, clipped to a global norm. The server adds the differences up, adds Gaussian
 noise of `noise_multiplier` times that norm, and divides by the number of clients (McMahan et al., "Learning
 differentially private recurrent language models", ICLR 2018).
 
@@ -76,7 +76,7 @@ def train_locally(model, features, labels):
 
 
 def update_of(model, client, clip_norm):
-    """Return what a client sends: its difference to the global model, of a norm of at most clip_norm."""
+    """Return the update of a client: its difference to the global model, of a norm of at most clip_norm."""
     trained = train_locally(model, *client)
     update = [new - old for new, old in zip(trained, model, strict=True)]
     _, norm = numclip.clip_by_global_norm(update, clip_norm, out=update, strict=True)
@@ -131,7 +131,7 @@ def accuracy(model, features, labels):
 
 
 def main():
-    """Train, and print what came of it; returns the exit code."""
+    """Train, and print the results; returns the exit code."""
     parser = argparse.ArgumentParser(description="Train by federated averaging with differential privacy.")
     parser.add_argument("--clients", type=int, default=400, help="default: %(default)s")
     parser.add_argument("--rounds", type=int, default=12, help="default: %(default)s")

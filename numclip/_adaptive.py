@@ -20,8 +20,8 @@ def adaptive_grad_clip(
 ) -> list[Gradient]:
     """Clip each unit of the gradients to a share of the norm that the same unit of the parameters has.
 
-    A unit is what feeds one output of a layer: a column of a linear layer's matrix of shape (inputs,
-    outputs), a filter of a convolution's kernel of shape (height, width, inputs, outputs).
+    A unit is the part of an array that belongs to one output of a layer: a column of a linear layer's matrix
+    of shape (inputs, outputs), a filter of a convolution's kernel of shape (height, width, inputs, outputs).
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def adaptive_grad_clip(
         The largest share of its parameters' norm that a unit of a gradient may have, at least 0: 0.01 for
         batches of 4096 in the paper.
     eps : float, optional
-        The least norm that parameters count as having, at least 0, so that those that are still zero can
-        move.
+        A lower bound of the norm of a unit's parameters in the formula, at least 0, so that parameters that
+        are still zero can change.
     out : sequence of arrays, optional
         Receives the results: an array of the same shape and dtype for each of `grads`, None for None.
         ``out=grads`` clips in place. New arrays by default.

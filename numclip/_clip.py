@@ -268,7 +268,8 @@ def tensor_norms(t_list: Sequence[Entry], *, ord: float = 2) -> list[Any]:
     Returns
     -------
     list of numpy.float32, numpy.float64 or None
-        The `global_norm` of each entry alone; None for None.
+        The `global_norm` of each entry alone; None for None. With CUDA arrays 0-d arrays on the device, of
+        the library of the first array.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Clipping each example of a batch: the sums that differentially private training takes its steps by."""
+"""Clipping each example of a batch, and the sums, as for differentially private training."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, overload
@@ -43,8 +43,9 @@ def per_example_global_norm_clip(
     clip_norm : float
         The largest norm of an example that is left as it is, at least 0.
     nonfinite : {"raise", "zero"}, optional
-        What an example does whose norm is infinite or NaN because an element is: a FloatingPointError names
-        the first one and its entries; or such an example counts as 0 in the sums, and its norm tells.
+        The effect of an example whose norm is infinite or NaN because an element is: "raise", a
+        FloatingPointError names the first one and its entries; "zero", such an example counts as 0 in the
+        sums, and its norm is returned as it is.
 
     Returns
     -------
@@ -52,7 +53,7 @@ def per_example_global_norm_clip(
         For each entry the sum of the clipped examples, of its dtype and of its shape without the first axis;
         None for None.
     clipped : int
-        How many examples have been clipped.
+        The number of examples that have been clipped.
     norms : numpy.ndarray
         The norm of each example before clipping, of shape (examples,): float64 if an array has 64 bits per
         real number, else float32.

@@ -89,7 +89,7 @@ def _number(value: Any, name: str) -> float:
 
 
 def _resolve(gradient: Any, output: Any, is_new: bool, i: int) -> tuple[Any, Any, Any]:
-    """Return the array of a gradient, that of its target, and what holds the target."""
+    """Return the array of a gradient, that of its target, and the counterpart that holds the target."""
     label = LABELS.entry(i)
     if not is_new and (gradient is None or output is not None):
         counterparts.check(output, gradient, LABELS.target(i), label)

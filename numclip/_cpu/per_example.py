@@ -16,7 +16,7 @@ from numclip._cpu.examples import clip_examples, round_to
 
 Array = NDArray[Any]
 
-# Bytes of a block, and the fewest examples in one: a sum is read and written once for four of a block.
+# The bytes of a block, and its fewest examples: a sum is read and written once for four examples of a block.
 BLOCK, FEWEST = 1 << 19, 4
 
 
@@ -92,7 +92,7 @@ def reals_of(array: Array, element: ElementType, typecode: int) -> Array:
 
 
 def rows_of(flat: list[Any], lengths: list[int], typecode: int) -> Array:
-    """Pack the first example of arrays of which each example has so many reals."""
+    """Pack the first example of the arrays; `lengths` has the number of reals of an example of each."""
     rows = np.zeros((len(flat), COLUMNS), np.int64)
     chunks = 0
     for row, reals, length in zip(rows, flat, lengths, strict=True):

@@ -1,4 +1,4 @@
-"""Clipping that never ends above the bound: the exact norm of what is written is at most clip_norm.
+"""Clipping that never ends above the bound: the exact norm of the results is at most clip_norm.
 
 Let S be the exact sum of squares, N = sqrt(S), c the threshold, and f a number with f * N <= c. If no result
 is larger in magnitude than f times its element, then the norm of the results is at most f * N, and so at most
@@ -70,7 +70,7 @@ class Factor(NamedTuple):
 def factor_below(
     norm_hi: float, norm_lo: float, prescale: float, clip_norm: float, options: Options, arrays: list[Any]
 ) -> Factor | None:
-    """Return what to multiply the elements by so that their norm is at most clip_norm; None to leave them.
+    """Return a factor that brings the norm of the elements to at most clip_norm; None if nothing is clipped.
 
     Of `contract.scale_factor`'s formula, in rational numbers. The norm is (norm_hi + norm_lo) / prescale.
     """
@@ -80,7 +80,7 @@ def factor_below(
         divisor = norm * (1 + MARGIN) + eps * loss_scale
         if divisor <= limit * loss_scale:
             return None if loss_scale == 1 else _rounded_down(1 / loss_scale)
-        # Too close to tell, as where [3, 4] is to be clipped to 5.
+        # Too close to decide by these bounds, as for [3, 4] and a clip_norm of 5.
         is_close = loss_scale == 1 and eps <= limit and norm * (1 - MARGIN) + eps <= limit
         if is_close and _sum_of_squares(arrays) <= (limit - eps) ** 2:
             return None

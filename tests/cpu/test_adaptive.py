@@ -64,7 +64,7 @@ def test_every_unit_follows_the_formula(rng, dtype, case):
 
 
 def test_the_paper_s_figures():
-    """A unit is left alone up to the ratio, and has that ratio beyond it; zero parameters count as eps."""
+    """A unit is unchanged up to the ratio, and clipped to it above; zero parameters count as eps."""
     params = [np.array([[3.0, 0.0], [4.0, 0.0]])]
     grads = [np.array([[0.6, 0.3], [0.8, 0.4]])]
     [result] = numclip.adaptive_grad_clip(params, grads, 0.2)

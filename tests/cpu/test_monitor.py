@@ -1,4 +1,4 @@
-"""GradientMonitor: what it keeps, and that what it writes reads back."""
+"""GradientMonitor: its records, and files that read back the same."""
 
 import csv
 import gc
@@ -254,7 +254,7 @@ def test_a_pickled_monitor_goes_on(tmp_path):
 
 
 class Writer:
-    """What TensorBoard's writers have: add_scalar."""
+    """A writer with the method of TensorBoard's, add_scalar."""
 
     def __init__(self):
         self.calls = []

@@ -118,7 +118,7 @@ def test_a_list_of_every_dtype(rng, clip_norm):
     assert_same_norm(norm, numclip.global_norm(t_list))
 
 
-# --- what lies at the threshold stays -----------------------------------------------------------------------
+# --- a norm at the threshold --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -51,11 +51,11 @@ assert_type(numclip.global_norm(wide, ord=1, loss_scale=8), np.float64)
 assert_type(numclip.clip_factor(narrow, 1.0), tuple[float, np.float32])
 assert_type(numclip.Clipper(narrow, 1.0)(), np.float32)
 assert_type(numclip.Clipper(wide, 1.0, out=wide, eps=1e-6)(clip_norm=2.0), np.float64)
+assert_type(numclip.Clipper(wide, numclip.AutoClip(), monitor=numclip.GradientMonitor())(), np.float64)
 assert_type(
     numclip.per_example_global_norm_clip(narrow, 1.0),
     tuple[list[NDArray[np.float32]], int, NDArray[np.float32]],
 )
-assert_type(numclip.Clipper(wide, numclip.AutoClip(), monitor=numclip.GradientMonitor())(), np.float64)
 assert_type(numclip.clip_by_norm(narrow[0], 1.0), NDArray[np.float32])
 assert_type(numclip.clip_by_norm(slices, 1.0), numclip.IndexedSlices)
 assert_type(numclip.clip_by_value(wide[0], 0, None), NDArray[np.float64])
