@@ -1,0 +1,1 @@
+"""numclip inside the compiled code of its callers."""
