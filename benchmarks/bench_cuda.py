@@ -2,8 +2,8 @@
 
 Device times are those of a CUDA graph that clips several sets of gradients, more than the L2 cache holds,
 restored before each round. Host times are those of a call that finds the device idle. Run as a script; it
-needs PyTorch, and takes CuPy along where it is installed. Results go to a folder, as JSON and as a table in
-Markdown, and the table into the README.
+needs PyTorch, and takes CuPy along where it is installed. Results go to a folder after each row, as JSON, and
+in a table in Markdown, which goes into the README too. Called again, it measures what is not there yet.
 """
 
 import argparse
@@ -24,9 +24,12 @@ import numclip
 BEGIN, END = "<!-- cuda:begin -->", "<!-- cuda:end -->"
 REPEATS, HOST_CALLS = 30, 30
 MOST_BYTES = 2 * 2**30  # of gradients, for all sets of a workload together
+MOST_ARRAYS = 8000  # likewise: a graph of them takes its time to be made
 PACKAGES = ("numclip", "numba", "numba-cuda", "numpy", "torch", "cupy-cuda12x", "cupy-cuda13x")
 SHAPES = {name: [tuple(shape) for shape in workload().values()] for name, workload in WORKLOADS.items()}
 SHAPES["one_gigabyte"] = [(4096, 16384)] * 4
+# The same as views of one buffer that starts at an odd element, as in the buckets of data parallel training.
+SHAPES["resnet50_misaligned"] = SHAPES["resnet50"]
 
 
 def main():
@@ -34,22 +37,36 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/cuda"))
     parser.add_argument("--readme", type=Path, help="Markdown file with the marker lines")
     parser.add_argument("--workloads", nargs="*", default=list(SHAPES), choices=SHAPES)
+    parser.add_argument("--seconds", type=float, default=500, help="begin nothing new after that")
     options = parser.parse_args()
-    results = {"machine": machine(), "bandwidth": bandwidth(), "rows": []}
-    print(json.dumps(results, indent=1), flush=True)
-    for name in options.workloads:
-        for dtype in (torch.float32, torch.bfloat16):
-            for clipped in (False, True):
-                row = measure(name, dtype, clipped)
-                results["rows"].append(row)
-                print(json.dumps(row), flush=True)
+    end = time.monotonic() + options.seconds
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "cuda.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    text = report(results)
-    (options.out / "cuda.md").write_text(text, encoding="utf-8")
-    print(text)
-    if options.readme:
-        insert(text, options.readme)
+    place = options.out / "cuda.json"
+    results = json.loads(place.read_text(encoding="utf-8")) if place.exists() else {"rows": []}
+    done = {(row["workload"], row["dtype"], row["clipped"]) for row in results["rows"]}
+    left = [
+        (name, dtype, clipped)
+        for name in options.workloads
+        for dtype in ("float32", "bfloat16")
+        for clipped in (False, True)
+        if (name, dtype, clipped) not in done
+    ]
+    while left and time.monotonic() < end:
+        results |= {"machine": machine()}
+        results.setdefault("bandwidth", None)
+        results["bandwidth"] = results["bandwidth"] or bandwidth()
+        row = measure(*left.pop(0))
+        results["rows"].append(row)
+        place.write_text(json.dumps(results, indent=1), encoding="utf-8")
+        print(json.dumps(row), flush=True)
+    print(f"{len(left)} rows left" if left else "nothing left")
+    if results["rows"]:
+        results["rows"].sort(key=lambda row: list(SHAPES).index(row["workload"]))
+        text = report(results)
+        (options.out / "cuda.md").write_text(text, encoding="utf-8")
+        print(text)
+        if options.readme:
+            insert(text, options.readme)
 
 
 # --- the machine --------------------------------------------------------------------------------------------
@@ -105,17 +122,19 @@ def device_time(call, prepare=lambda: None):
 class Workload:
     """Sets of gradients on the device, as parameters have them, and what clips each of the sets."""
 
-    def __init__(self, shapes, dtype, clipped):
+    def __init__(self, name, dtype, clipped):
+        shapes = SHAPES[name]
         size = sum(map(prod, shapes)) * dtype.itemsize
         l2 = getattr(torch.cuda.get_device_properties(0), "L2_cache_size", 64 * 2**20)
-        count = max(1, min(MOST_BYTES // size, -(-4 * l2 // size), 64))
+        count = max(1, min(MOST_BYTES // size, -(-4 * l2 // size), MOST_ARRAYS // len(shapes), 64))
         torch.manual_seed(0)
         scales = 10 ** (-1 - 3 * torch.rand(len(shapes)))
         first = [
             torch.randn(shape, device="cuda").mul_(scale) for shape, scale in zip(shapes, scales, strict=True)
         ]
         self.original = [grad.to(dtype) for grad in first]
-        self.sets = [[grad.clone() for grad in self.original] for _ in range(count)]
+        copy = views_of_a_buffer if name.endswith("misaligned") else copies
+        self.sets = [copy(self.original) for _ in range(count)]
         norm = float(numclip.global_norm(self.original))
         self.clip_norm = norm / 3 if clipped else 2 * norm
         self.bytes = size * (3 if clipped else 1)
@@ -126,12 +145,26 @@ class Workload:
             torch._foreach_copy_(grads, self.original)
 
 
+def copies(arrays):
+    """Return arrays in memory of their own."""
+    return [array.clone() for array in arrays]
+
+
+def views_of_a_buffer(arrays):
+    """Return copies one behind the other in one buffer, from its second element."""
+    buffer = arrays[0].new_empty(1 + sum(array.numel() for array in arrays))
+    views, begin = [], 1
+    for array in arrays:
+        view = buffer[begin : begin + array.numel()].view(array.shape)
+        views.append(view.copy_(array))
+        begin += array.numel()
+    return views
+
+
 def numclip_once(workload):
-    """Return calls of the function, one for each set."""
-    return [
-        lambda grads=grads: numclip.clip_by_global_norm(grads, workload.clip_norm, out=grads)
-        for grads in workload.sets
-    ]
+    """Return calls of the function, all for one set: a trainer has one, whose table is kept."""
+    grads = workload.sets[0]
+    return [lambda: numclip.clip_by_global_norm(grads, workload.clip_norm, out=grads)]
 
 
 def numclip_clipper(workload):
@@ -196,11 +229,11 @@ OTHERS = ("torch", "cupy, one by one", "cupy, concatenated")
 
 def measure(name, dtype, clipped):
     """Return the times of all peers on one workload, in seconds for each set."""
-    workload = Workload(SHAPES[name], dtype, clipped)
+    workload = Workload(name, getattr(torch, dtype), clipped)
     row = {
         "workload": name,
         "arrays": len(SHAPES[name]),
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": dtype,
         "clipped": clipped,
         "sets": len(workload.sets),
         "bytes": workload.bytes,
@@ -215,8 +248,9 @@ def measure(name, dtype, clipped):
                 call()
             torch.cuda.synchronize()
             row["host"][peer] = host_time(calls, workload)
-            run = graph_of(calls) if peer in IN_GRAPHS else lambda calls=calls: [call() for call in calls]
-            row["device"][peer] = device_time(run, workload.restore) / len(calls)
+            if peer != "numclip":  # the device does the same for it as for a clipper
+                run = graph_of(calls) if peer in IN_GRAPHS else lambda calls=calls: [call() for call in calls]
+                row["device"][peer] = device_time(run, workload.restore) / len(calls)
         except Exception as error:  # a peer that cannot: CuPy and bfloat16, no CuPy at all
             print(f"{peer}, {name}, {dtype}: {type(error).__name__}: {error}", file=sys.stderr)
             torch.cuda.synchronize()

@@ -1,7 +1,8 @@
 """Gradient clipping by global norm for NumPy arrays.
 
 `clip_by_global_norm` clips a list of arrays once, `Clipper` the same arrays at each step, and `global_norm`
-only measures. The rest is for the surroundings: `warmup`, `set_num_threads`, `set_recycling`, `show_config`.
+only measures. `numclip.tree` has the same for dicts and other nested containers. The rest is for the
+surroundings: `warmup`, `set_num_threads`, `set_recycling`, `show_config`.
 
 Threads, forks, caches
 ----------------------
@@ -48,12 +49,12 @@ rounding mode, and what it has set is as it was after the call. No call warns, u
 copy against exact results.
 """
 
+from numclip import tree
 from numclip._arrays.slices import IndexedSlices
 from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm, tensor_norms
 from numclip._diagnostics import show_config
 from numclip._settings import set_num_threads, set_recycling, warmup
 from numclip._single import clip_by_norm, clip_by_value
-from numclip.tree import clip_tree_by_global_norm
 
 __all__ = [
     "Clipper",
@@ -62,12 +63,12 @@ __all__ = [
     "clip_by_norm",
     "clip_by_value",
     "clip_factor",
-    "clip_tree_by_global_norm",
     "global_norm",
     "set_num_threads",
     "set_recycling",
     "show_config",
     "tensor_norms",
+    "tree",
     "warmup",
 ]
 __version__ = "0.1.0"

@@ -4,8 +4,10 @@
 `import numclip` loads neither Numba nor a driver.
 """
 
+import logging
 from collections.abc import Callable
 from functools import cache
+from time import perf_counter
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +16,9 @@ from numpy.typing import NDArray
 from numclip._arrays.devices import first_array, is_cuda
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
-from numclip._core import process
+from numclip._core import apart
+
+logger = logging.getLogger("numclip")
 
 Array = NDArray[Any]
 
@@ -69,16 +73,21 @@ class Backend(Protocol):
         ...
 
     def factor(
-        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
     ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm)."""
         ...
 
-    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+    def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
         """Return the norm of each array, None for None."""
         ...
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
         ...
 
@@ -94,6 +103,10 @@ class Backend(Protocol):
         """Clip the slices of an array along some axes, each by its own norm."""
         ...
 
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
+        """Clip the elements of an array to an interval."""
+        ...
+
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile what lists of these element types need."""
         ...
@@ -102,18 +115,29 @@ class Backend(Protocol):
 @cache
 def cpu() -> Backend:
     """Return the backend for NumPy arrays, after loading Numba."""
-    with process.loading, process.uninterrupted():
+
+    def load() -> Backend:
         from numclip._cpu.backend import BACKEND
 
-    return BACKEND
+        return BACKEND
+
+    start = perf_counter()
+    backend: Backend = apart.run("Numba", load)
+    logger.info("loaded Numba in %.2f s", perf_counter() - start)
+    return backend
 
 
 @cache
 def cuda() -> Backend:
     """Return the backend for CUDA arrays, after loading numba-cuda."""
-    from numclip._cuda.backend import BACKEND
 
-    return BACKEND
+    def load() -> Backend:
+        from numclip._cuda.backend import BACKEND
+
+        return BACKEND
+
+    backend: Backend = apart.run("numba-cuda", load)
+    return backend
 
 
 def backend_of(t_list: Any) -> Backend:

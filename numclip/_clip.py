@@ -3,8 +3,9 @@
 import math
 from typing import Any
 
-from numclip._arrays.labels import LIST
-from numclip._arrays.options import DEFAULT, Nonfinite, options
+from numclip._arrays.errors import trim
+from numclip._arrays.labels import LIST, Labels
+from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import backend_of
 
@@ -110,9 +111,13 @@ def clip_by_global_norm(
     array([[0.8]], dtype=float32)
     """
     output = NEW if out is None else out
-    default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan"
-    chosen = DEFAULT if default else options(ord, eps, loss_scale, nonfinite)
-    results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, chosen, LIST, stream)
+    try:
+        default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan"
+        chosen = DEFAULT if default else options(ord, eps, loss_scale, nonfinite)
+        results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, chosen, LIST, stream)
+    except Exception as error:
+        trim(error)
+        raise
     return results, norm
 
 
@@ -151,9 +156,13 @@ def global_norm(t_list: Any, *, ord: float = 2, loss_scale: float = 1.0, stream:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
-    default = ord == 2 and loss_scale == 1.0
-    chosen = DEFAULT if default else options(ord, 0.0, loss_scale, "nan")
-    return backend_of(t_list).clip(t_list, NONE, math.inf, None, chosen, LIST, stream)[1]
+    try:
+        default = ord == 2 and loss_scale == 1.0
+        chosen = DEFAULT if default else options(ord, 0.0, loss_scale, "nan")
+        return backend_of(t_list).clip(t_list, NONE, math.inf, None, chosen, LIST, stream)[1]
+    except Exception as error:
+        trim(error)
+        raise
 
 
 def tensor_norms(t_list: Any, *, ord: float = 2) -> list[Any]:
@@ -183,7 +192,11 @@ def tensor_norms(t_list: Any, *, ord: float = 2) -> list[Any]:
     >>> numclip.tensor_norms([np.array([3.0, 4.0], np.float32), None, np.array(2.0)])
     [np.float32(5.0), None, np.float64(2.0)]
     """
-    return backend_of(t_list).tensor_norms(t_list, options(ord, 0.0, 1.0, "nan").order)
+    try:
+        return backend_of(t_list).tensor_norms(t_list, options(ord, 0.0, 1.0, "nan").order)
+    except Exception as error:
+        trim(error)
+        raise
 
 
 def clip_factor(
@@ -239,7 +252,12 @@ def clip_factor(
     >>> params
     [array([-0.15,  0.  ], dtype=float32), array([-0.2], dtype=float32)]
     """
-    return backend_of(t_list).factor(t_list, clip_norm, use_norm, options(ord, eps, loss_scale, nonfinite))
+    try:
+        chosen = options(ord, eps, loss_scale, nonfinite)
+        return backend_of(t_list).factor(t_list, clip_norm, use_norm, chosen)
+    except Exception as error:
+        trim(error)
+        raise
 
 
 class Clipper:
@@ -302,13 +320,21 @@ class Clipper:
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
     ) -> None:
-        self._options = options(ord, eps, loss_scale, nonfinite)
+        try:
+            chosen = options(ord, eps, loss_scale, nonfinite)
+            self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST)
+        except Exception as error:
+            trim(error)
+            raise
+
+    def _set_up(self, t_list: Any, output: Any, clip_norm: Any, chosen: Options, labels: Labels) -> None:
+        self._options = chosen
         self._backend = backend_of(t_list)
         self._limit = self._backend.clip_norm(clip_norm)
-        self._plan = self._backend.plan(t_list, t_list if out is None else out)
+        self._plan = self._backend.plan(t_list, output, labels)
         self._clip = self._plan.as_function(self._options)
         self._factor: Any = None
-        self.results: list[Any] = self._plan.results
+        self.results: Any = self._plan.results
 
     def __reduce__(self) -> Any:
         """Refuse to be copied or pickled: the copy would write to the arrays of this one."""
@@ -329,12 +355,16 @@ class Clipper:
         numpy.float32 or numpy.float64
             The norm before clipping, as from `clip_by_global_norm`.
         """
-        limit = self._limit if clip_norm is None else self._backend.clip_norm(clip_norm)
-        if use_norm is None and not callable(limit):
-            norm, self._factor = self._clip(limit)
-            return norm
-        given = None if use_norm is None else self._backend.use_norm(use_norm)
-        norm, self._factor = self._plan.clip(limit, given, self._options)
+        try:
+            limit = self._limit if clip_norm is None else self._backend.clip_norm(clip_norm)
+            if use_norm is None and not callable(limit):
+                norm, self._factor = self._clip(limit)
+                return norm
+            given = None if use_norm is None else self._backend.use_norm(use_norm)
+            norm, self._factor = self._plan.clip(limit, given, self._options)
+        except Exception as error:
+            trim(error)
+            raise
         return norm if use_norm is None else use_norm
 
     @property
@@ -344,7 +374,7 @@ class Clipper:
             raise RuntimeError("there has been no call yet: the factor is that of the last call")
         return self._factor
 
-    def tensor_norms(self) -> list[Any]:
+    def tensor_norms(self) -> Any:
         """Return the norm that each array had in the last call, None for None; no array is read again.
 
         Returns

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from numclip._core import process
+from numclip._core import apart, process
+from numclip._core.interpreters import is_subinterpreter
 from numclip._cpu.cores import available_cores
 from numclip._cpu.threads import policy
 
@@ -34,12 +35,14 @@ def show_config() -> None:
 def _rows() -> Iterator[tuple[str, str]]:
     import platform
 
+    apart.run("configuration", _load)
     import numba
 
     import numclip
 
     yield "numclip", f"{numclip.__version__}, {Path(numclip.__file__).parent}"
-    versions = [f"{name} {version(name) or 'missing'}" for name in ("numba", "llvmlite", "numpy")]
+    # Not what is installed: a frozen application has the modules alone.
+    versions = [f"{name} {sys.modules[name].__version__}" for name in ("numba", "llvmlite", "numpy")]
     python = f"{platform.python_implementation()} {platform.python_version()}"
     yield "versions", f"{python}, {', '.join(versions)}"
     yield "platform", platform.platform()
@@ -58,14 +61,22 @@ def _rows() -> Iterator[tuple[str, str]]:
     yield "environment", " ".join(settings) or "nothing that matters"
 
 
+def _load() -> None:
+    """Load what the configuration is read from."""
+    import numclip._core.cache  # noqa: F401
+
+
 def version(distribution: str) -> str | None:
     """Return the version of an installed distribution, without importing it."""
     from importlib import metadata
+    from importlib.util import find_spec
 
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return None
+        # A frozen application has the modules alone.
+        is_frozen = getattr(sys, "frozen", False)
+        return "(version unknown)" if is_frozen and find_spec(distribution.replace("-", "_")) else None
 
 
 def _processor() -> str:
@@ -95,6 +106,8 @@ def _threads_and_why() -> str:
         running = ""
     if process.is_forked():
         return "one: this process was forked"
+    if is_subinterpreter():
+        return "one: this is not the main interpreter"
     if policy.limit == 1:
         return "one: set_num_threads(1)"
     several = f"several beyond {policy.serial_elements:,} elements"
@@ -109,7 +122,7 @@ def _threads_and_why() -> str:
     if config.THREADING_LAYER_PRIORITY[0] != "tbb":
         return "one: NUMBA_THREADING_LAYER_PRIORITY does not begin with tbb"
     if not _finds_tbb():
-        return "one: TBB is missing, pip install tbb"
+        return 'one: TBB is missing, pip install "tbb>=2021.6"'
     return f"{several}: TBB is there, not started"
 
 
@@ -124,24 +137,16 @@ def _finds_tbb() -> bool:
 
 
 def _cache() -> str:
-    """Name the first directory that Numba would take, by its own order, without creating it."""
-    from numba import config
-    from numba.misc.appdirs import AppDirs
+    """Name the directories in which machine code is looked for, up to the one that it is saved in."""
+    from numclip._core.cache import can_be_written, places
 
-    places = [Path(AppDirs(appname="numba", appauthor=False).user_cache_dir)]
-    if Path(__file__).exists():  # it does not in a zip
-        places.insert(0, Path(__file__).parent / "_cpu" / "__pycache__")  # beside the kernels
-        if config.CACHE_DIR:
-            places.insert(0, Path(config.CACHE_DIR))
-    for place in places:
-        if _can_be_written(place):
-            return f"{place}, can be written"
-    return "none can be written: every process compiles for itself; set NUMBA_CACHE_DIR"
-
-
-def _can_be_written(directory: Path) -> bool:
-    nearest = next((path for path in (directory, *directory.parents) if path.exists()), None)
-    return nearest is not None and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
+    found: list[str] = []
+    for place in places():
+        if can_be_written(place):
+            return "; ".join([*found, f"{place}, can be written"])
+        if any(place.glob("numclip.*.nbc")):
+            found.append(f"{place}, can be read")
+    return "; ".join([*found, "none can be written: set NUMBA_CACHE_DIR"])
 
 
 def _devices() -> str:

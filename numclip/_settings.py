@@ -1,27 +1,36 @@
 """Settings of the process: compiling ahead of the first call, threads, memory that is kept for results."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 
 from numclip import _backend
+from numclip._arrays.errors import brief, shortened
 from numclip._arrays.pool import pool
 from numclip._core.dtypes import BY_NAME
 from numclip._cpu import threads as _threads
 
+logger = logging.getLogger("numclip")
 
-def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
+
+def warmup(dtypes: Iterable[Any] = ("float32",), *, verbose: bool = False) -> None:
     """Compile what calls on lists of these dtypes need, so that the first of them is as fast as the others.
 
-    Each dtype takes some seconds once on a machine. From then on, the machine code is loaded from Numba's
-    cache directory in milliseconds, by the first call as well. Where no such directory can be written, each
-    process compiles for itself, and this says when.
+    Each dtype takes some seconds once on a machine. From then on, the machine code is loaded from the cache
+    directory in milliseconds, by the first call as well. Where no such directory can be written, each process
+    compiles for itself, and this says when. Of several processes that start at once, one compiles, and the
+    others wait for what it saves.
 
     Parameters
     ----------
     dtypes : iterable of dtypes or their names
         Among those that `clip_by_global_norm` takes. Arrays of several dtypes in one list need nothing else.
+    verbose : bool, optional
+        Print to the standard error what the time is spent on. It is logged at the level INFO in any case, to
+        the logger ``numclip``, also by the first call without `warmup`.
 
     Raises
     ------
@@ -37,8 +46,28 @@ def warmup(dtypes: Iterable[Any] = ("float32",)) -> None:
     names = [dtype if isinstance(dtype, str) else np.dtype(dtype).name for dtype in dtypes]
     for i, name in enumerate(names):
         if name not in BY_NAME:
-            raise TypeError(f"dtypes[{i}] is {name}, expected a floating or complex dtype")
-    _backend.cpu().compile_ahead({BY_NAME[name].typecode for name in names})
+            raise TypeError(f"dtypes[{i}] is {shortened(name)}, expected a floating or complex dtype")
+    with _printed_log() if verbose else nullcontext():
+        logger.info("loading Numba, and compiling for %s: some seconds, once", ", ".join(names))
+        _backend.cpu().compile_ahead({BY_NAME[name].typecode for name in names})
+
+
+@contextmanager
+def _printed_log() -> Iterator[None]:
+    """Print what is logged meanwhile."""
+    printing, before = logging.StreamHandler(), (logger.level, logger.propagate)
+    printing.setFormatter(logging.Formatter("numclip: %(message)s"))
+    logger.addHandler(printing)
+    if not logger.isEnabledFor(logging.INFO):
+        # What the program itself would not see of it goes nowhere else.
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        level, logger.propagate = before
+        logger.setLevel(level)
+        logger.removeHandler(printing)
 
 
 def set_num_threads(threads: int | None) -> None:
@@ -58,9 +87,9 @@ def set_num_threads(threads: int | None) -> None:
     >>> numclip.set_num_threads(None)
     """
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int)):
-        raise TypeError(f"threads should be an int or None. Received {threads!r}")
+        raise TypeError(f"threads should be an int or None. Received {brief(threads)}")
     if threads is not None and threads < 1:
-        raise ValueError(f"threads should be at least 1. Received {threads}")
+        raise ValueError(f"threads should be at least 1. Received {brief(threads)}")
     _threads.policy.limit = threads
 
 
@@ -86,7 +115,7 @@ def set_recycling(limit: int) -> None:
     >>> numclip.set_recycling(2**30)
     """
     if isinstance(limit, bool) or not isinstance(limit, int):
-        raise TypeError(f"limit should be an int. Received {limit!r}")
+        raise TypeError(f"limit should be an int. Received {brief(limit)}")
     if limit < 0:
-        raise ValueError(f"limit should be at least 0. Received {limit}")
+        raise ValueError(f"limit should be at least 0. Received {brief(limit)}")
     pool.set_limit(limit)

@@ -2,15 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from numclip._arrays import checks, entries
+from numclip._arrays.errors import trim
 from numclip._arrays.labels import ARRAY
 from numclip._arrays.output import NEW
 from numclip._backend import backend_of
-from numclip._core.dtypes import rounded
-from numclip._core.environment import default_environment
 
 
 def clip_by_norm(
@@ -72,16 +67,17 @@ def clip_by_norm(
     array([[1.5, 2. ],
            [0.3, 0.4]], dtype=float32)
     """
-    if t is None:
-        raise TypeError("t should be an array. Received None")
-    if axes is not None:
-        return backend_of([t]).clip_along(t, clip_norm, axes, out)
-    output = NEW if out is None else [out]
-    [result], _, _ = backend_of([t]).clip([t], output, clip_norm, labels=ARRAY)
+    try:
+        if t is None:
+            raise TypeError("t should be an array. Received None")
+        if axes is not None:
+            return backend_of([t]).clip_along(t, clip_norm, axes, out)
+        output = NEW if out is None else [out]
+        [result], _, _ = backend_of([t]).clip([t], output, clip_norm, labels=ARRAY)
+    except Exception as error:
+        trim(error)
+        raise
     return result
-
-
-Array = NDArray[Any]
 
 
 def clip_by_value(
@@ -92,10 +88,11 @@ def clip_by_value(
     Parameters
     ----------
     t : array
-        Of any shape; of dtype float16, bfloat16, float32 or float64. An `IndexedSlices` and a sparse array of
-        SciPy are clipped in their values.
-    clip_value_min, clip_value_max : float or array
-        The bounds, which may be infinite; arrays broadcast to the shape of `t`.
+        Of any shape; of dtype float16, bfloat16, float32 or float64, or of integers of 8 to 64 bits. An
+        `IndexedSlices` and a sparse array of SciPy are clipped in their values.
+    clip_value_min, clip_value_max : float or array or None
+        The bounds, which may be infinite; arrays broadcast to the shape of `t`. None is no bound on that
+        side; one of the two is needed.
     name : str, optional
         Accepted for TensorFlow's signature; it has no effect.
     out : array, optional
@@ -110,7 +107,8 @@ def clip_by_value(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of this form, or a bound is NaN. Nothing has been written then.
+        If an argument is not of this form, a bound is NaN, or the dtype of integers in `t` does not have it.
+        Nothing has been written then.
 
     Notes
     -----
@@ -118,8 +116,8 @@ def clip_by_value(
 
         max(min(t, clip_value_max), clip_value_min)
 
-    so that where the bounds cross it is `clip_value_min`. The bounds are rounded to the dtype of `t`. NaN
-    stays NaN. A zero may take the sign of a bound that is zero.
+    so that where the bounds cross it is `clip_value_min`. The bounds are rounded to the dtype of `t` if that
+    is a floating one. NaN stays NaN. A zero may take the sign of a bound that is zero.
 
     References
     ----------
@@ -137,18 +135,10 @@ def clip_by_value(
     array([[0. , 0. , 0. ],
            [0.5, 2. , 5. ]], dtype=float32)
     """
-    if t is None:
-        raise TypeError("t should be an array. Received None")
-    source, target, result = entries.resolve_one(t, out)
-    if source.dtype.kind == "c":
-        raise TypeError(f"t has dtype {source.dtype}, expected a floating dtype")
-    with default_environment(), np.errstate(invalid="ignore"):  # a signalling NaN
-        low = _bound(clip_value_min, "clip_value_min", source)
-        high = _bound(clip_value_max, "clip_value_max", source)
-        np.minimum(source, high, out=target)
-        np.maximum(target, low, out=target)
-    return result
-
-
-def _bound(value: Any, name: str, array: Array) -> Array:
-    return checks.broadcast(rounded(checks.reals(value, name), array.dtype), array.shape, name)
+    try:
+        if t is None:
+            raise TypeError("t should be an array. Received None")
+        return backend_of([t]).clip_between(t, clip_value_min, clip_value_max, out)
+    except Exception as error:
+        trim(error)
+        raise

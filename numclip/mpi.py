@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from numclip._arrays import checks
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import Plan, backend_of
-from numclip._core import fixed_point, process
+from numclip._core import apart, fixed_point
 from numclip._core.scalars import as_float32
 
 Words = NDArray[np.int64]
@@ -191,9 +191,12 @@ def _reduce(comm: Any, add: Callable[[Words], None]) -> Words:
 
 @cache
 def _compiled() -> tuple[Callable[..., None], Callable[..., tuple[float, float, float, float]]]:
-    with process.loading, process.uninterrupted():
+    def load() -> Any:
         from numclip._core import accumulator
 
+        return accumulator
+
+    accumulator = apart.run("the accumulator", load)
     return accumulator.accumulate(), accumulator.decide()
 
 

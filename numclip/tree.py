@@ -1,31 +1,55 @@
-"""Clipping dicts and other nested containers of arrays."""
+"""Clipping dicts and other nested containers of arrays: the functions of lists, over trees.
 
-from collections.abc import Iterator
+A tree is a container of arrays and of containers, nested at will: dicts, lists, tuples, namedtuples,
+dataclasses, attrs classes, any ``Mapping``, and what the program has registered with optree or, if it has
+imported it, with JAX. All functions take the arrays as the list in which they stand: those of a dict in the
+order of insertion. A list in a tree is a container, also one of floats.
+
+Static fields of dataclasses (``static=True`` of Equinox, ``pytree_node=False`` of Flax) are no part of a
+tree: they pass through.
+
+Containers come back as what they were. A copy is made without calling the class, and read before it is
+returned. Where it does not give the clipped arrays in every way in which the original gives its own, or a
+class cannot be copied at all, a ``TypeError`` names the class: ``out=tree`` clips its arrays in place.
+"""
+
+import math
 from typing import Any
 
-from numclip._arrays.containers import node
-from numclip._arrays.labels import Labels
-from numclip._arrays.output import NEW
+from numclip import _clip
+from numclip._arrays.options import Nonfinite, options
+from numclip._arrays.output import NEW, NONE
+from numclip._arrays.trees.structure import Tree
 from numclip._backend import backend_of
 
+__all__ = ["Clipper", "clip_by_global_norm", "clip_factor", "global_norm", "tensor_norms"]
 
-def clip_tree_by_global_norm(
-    tree: Any, clip_norm: Any, use_norm: Any = None, name: str | None = None, *, out: Any = None
+_IN_PLACE = "Pass out=tree to clip in place, or its arrays in a dict or list"
+_AS_A_LIST = "Pass its arrays in a dict or list"
+
+
+def clip_by_global_norm(
+    tree: Any,
+    clip_norm: Any,
+    use_norm: Any = None,
+    name: str | None = None,
+    *,
+    out: Any = None,
+    ord: float = 2,
+    eps: float = 0.0,
+    loss_scale: float = 1.0,
+    nonfinite: Nonfinite = "nan",
+    stream: Any = None,
 ) -> tuple[Any, Any]:
     """Clip the arrays in nested containers so that the norm of all of them together is at most `clip_norm`.
 
     Parameters
     ----------
-    tree : dict, list, tuple, namedtuple, dataclass, or an array
-        Containers, nested at will, of whatever may be an entry of `clip_by_global_norm`: arrays of any shapes
-        and dtypes, None, `IndexedSlices`. All fields of a dataclass are taken. Classes that are registered
-        with optree, in its global namespace, are containers too.
-    clip_norm : float
-        The largest norm that is left as it is, at least 0.
-    use_norm : float, optional
-        A norm to use in place of the computed one, and returned as it is.
-    name : str, optional
-        As in `clip_by_global_norm`; it has no effect.
+    tree : container, or an array
+        Containers, nested at will, of whatever may be an entry of `numclip.clip_by_global_norm`: arrays of
+        any shapes and dtypes, None, `IndexedSlices`.
+    clip_norm, use_norm, name, ord, eps, loss_scale, nonfinite, stream
+        As for `numclip.clip_by_global_norm`.
     out : container, optional
         Receives the results: the same structure with an array of the same shape and dtype for each of `tree`.
         ``out=tree`` clips in place. New containers and arrays by default.
@@ -35,25 +59,22 @@ def clip_tree_by_global_norm(
     tree_clipped : container
         The same structure, with the clipped arrays; `out` itself if that is given.
     global_norm : numpy.float32 or numpy.float64
-        The norm before clipping.
+        The norm before clipping, as from `numclip.clip_by_global_norm`.
 
     Raises
     ------
     TypeError, ValueError
         If an argument is not of this form. The message names the path, as in ``tree['layer1'][0] has dtype
         int32``, and nothing has been written.
-
-    Notes
-    -----
-    The same as `clip_by_global_norm` on the list of all arrays, those of a dict in the order of insertion. A
-    list in a tree is a container, also one of floats.
+    FloatingPointError
+        With ``nonfinite="raise"``, for a norm that is infinite or NaN. Nothing has been written.
 
     Examples
     --------
     >>> import numpy as np
     >>> import numclip
     >>> grads = {"dense": {"w": np.array([[3.0]]), "b": None}, "scale": [np.array(4.0)]}
-    >>> clipped, norm = numclip.clip_tree_by_global_norm(grads, 2.5)
+    >>> clipped, norm = numclip.tree.clip_by_global_norm(grads, 2.5)
     >>> norm
     np.float64(5.0)
     >>> clipped
@@ -61,55 +82,210 @@ def clip_tree_by_global_norm(
 
     In place:
 
-    >>> _, norm = numclip.clip_tree_by_global_norm(grads, 2.5, out=grads)
+    >>> _, norm = numclip.tree.clip_by_global_norm(grads, 2.5, out=grads)
     >>> grads["dense"]["w"]
     array([[1.5]])
     """
-    leaves: list[Any] = []
-    paths: list[str] = []
-    _flatten(tree, "", leaves, paths)
-    labels = Labels(lambda i: f"tree{paths[i]}", lambda i: f"out{paths[i]}")
+    chosen = options(ord, eps, loss_scale, nonfinite)
+    taken = Tree(tree)
+    leaves = taken.leaves
     if out is None:
-        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, labels=labels)
-        return _unflatten(tree, iter(results)), norm
-    targets: list[Any] = leaves
+        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, chosen, taken, stream)
+        return taken.rebuilt(results, _IN_PLACE), norm
+    targets = _targets(taken, tree, out)
+    return out, backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, chosen, taken, stream)[1]
+
+
+def global_norm(tree: Any, *, ord: float = 2, loss_scale: float = 1.0, stream: Any = None) -> Any:
+    """Return the norm of all arrays of a tree together.
+
+    Parameters
+    ----------
+    tree : container, or an array
+        As for `clip_by_global_norm`.
+    ord, loss_scale, stream
+        As for `numclip.global_norm`.
+
+    Returns
+    -------
+    numpy.float32 or numpy.float64
+        The norm, as from `numclip.global_norm`.
+
+    Raises
+    ------
+    TypeError
+        If a leaf is no array. The message names its path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> numclip.tree.global_norm({"w": np.array([3.0]), "b": np.array([4.0])})
+    np.float64(5.0)
+    """
+    chosen = options(ord, 0.0, loss_scale, "nan")
+    taken = Tree(tree)
+    return backend_of(taken.leaves).clip(taken.leaves, NONE, math.inf, None, chosen, taken, stream)[1]
+
+
+def tensor_norms(tree: Any, *, ord: float = 2) -> Any:
+    """Return the norm of each array of a tree, in one pass.
+
+    Parameters
+    ----------
+    tree : container, or an array
+        As for `clip_by_global_norm`.
+    ord : float, optional
+        As for `numclip.tensor_norms`.
+
+    Returns
+    -------
+    container
+        The same structure, with the norm of each array in its place: a numpy.float32 or numpy.float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form. The message names the path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> numclip.tree.tensor_norms({"w": np.array([3.0, 4.0]), "b": [None, np.array(2.0)]})
+    {'w': np.float64(5.0), 'b': [None, np.float64(2.0)]}
+    """
+    order = options(ord, 0.0, 1.0, "nan").order
+    taken = Tree(tree)
+    return taken.rebuilt(backend_of(taken.leaves).tensor_norms(taken.leaves, order, taken), _AS_A_LIST)
+
+
+def clip_factor(
+    tree: Any,
+    clip_norm: Any,
+    use_norm: Any = None,
+    *,
+    ord: float = 2,
+    eps: float = 0.0,
+    loss_scale: float = 1.0,
+    nonfinite: Nonfinite = "nan",
+) -> tuple[float, Any]:
+    """Return the factor by which `clip_by_global_norm` would multiply, and the norm; nothing is written.
+
+    Parameters
+    ----------
+    tree : container, or an array
+        As for `clip_by_global_norm`.
+    clip_norm, use_norm, ord, eps, loss_scale, nonfinite
+        As for `numclip.clip_factor`.
+
+    Returns
+    -------
+    factor : float
+        The factor, as from `numclip.clip_factor`.
+    global_norm : numpy.float32 or numpy.float64
+        The norm, as from `numclip.clip_factor`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form. The message names the path.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> numclip.tree.clip_factor({"w": np.array([3.0]), "b": np.array([4.0])}, 2.5)
+    (0.5, np.float64(5.0))
+    """
+    chosen = options(ord, eps, loss_scale, nonfinite)
+    taken = Tree(tree)
+    return backend_of(taken.leaves).factor(taken.leaves, clip_norm, use_norm, chosen, taken)
+
+
+class Clipper(_clip.Clipper):
+    """Clip the arrays of the same tree again and again, taken apart, checked and packed only once.
+
+    Parameters
+    ----------
+    tree : container, or an array
+        As for `clip_by_global_norm`. Its arrays are kept alive, and read anew at every call.
+    clip_norm : float or callable
+        The largest norm that is left as it is, as for `numclip.clip_by_global_norm`.
+    out : container, optional
+        Receives the results at every call, as for `clip_by_global_norm`. By default the arrays are clipped in
+        place.
+    ord, eps, loss_scale, nonfinite
+        As for `numclip.clip_by_global_norm`.
+
+    Attributes
+    ----------
+    results : container
+        `tree`, or `out` if that is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not of this form. The message names the path.
+
+    Notes
+    -----
+    A call is that of a `numclip.Clipper`, whose notes hold here too: an array that is put into the tree later
+    is not clipped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import numclip
+    >>> grads = {"w": np.zeros(2, np.float32), "b": np.zeros(1, np.float32)}
+    >>> clipper = numclip.tree.Clipper(grads, 1.0)
+    >>> for step in range(2):
+    ...     grads["w"][:] = 3.0, 4.0  # the trainer fills the same arrays at each step
+    ...     norm = clipper()
+    >>> norm, grads["w"]
+    (np.float32(5.0), array([0.6, 0.8], dtype=float32))
+    """
+
+    __slots__ = ("_tree",)
+
+    def __init__(
+        self,
+        tree: Any,
+        clip_norm: Any,
+        out: Any = None,
+        *,
+        ord: float = 2,
+        eps: float = 0.0,
+        loss_scale: float = 1.0,
+        nonfinite: Nonfinite = "nan",
+    ) -> None:
+        chosen = options(ord, eps, loss_scale, nonfinite)
+        taken = Tree(tree)
+        targets = _targets(taken, tree, tree if out is None else out)
+        self._set_up(taken.leaves, targets, clip_norm, chosen, taken)
+        self._tree = taken
+        self.results = tree if out is None else out
+
+    def tensor_norms(self) -> Any:
+        """Return the norm that each array had in the last call, without a pass over any.
+
+        Returns
+        -------
+        container
+            As from the function `tensor_norms`, of ``t / loss_scale``.
+
+        Raises
+        ------
+        RuntimeError
+            If there has been no call that computed the norm.
+        """
+        return self._tree.rebuilt(super().tensor_norms(), _AS_A_LIST)
+
+
+def _targets(taken: Tree, tree: Any, out: Any) -> list[Any]:
+    """Return the target for each leaf of a tree: the leaves themselves in place."""
     if out is not tree:
-        targets = []
-        _match(tree, out, "", targets)
-    _, norm, _ = backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, labels=labels)
-    return out, norm
-
-
-def _flatten(tree: Any, path: str, leaves: list[Any], paths: list[str]) -> None:
-    """Append the leaves, and the path to each."""
-    level = node(tree)
-    if level is None:
-        leaves.append(tree)
-        paths.append(path)
-        return
-    for step, child in zip(level.steps, level.children, strict=True):
-        _flatten(child, path + step, leaves, paths)
-
-
-def _unflatten(tree: Any, leaves: Iterator[Any]) -> Any:
-    """Return the same structure with other leaves."""
-    level = node(tree)
-    if level is None:
-        return next(leaves)
-    return level.rebuild([_unflatten(child, leaves) for child in level.children])
-
-
-def _match(tree: Any, out: Any, path: str, targets: list[Any]) -> None:
-    """Append the target for each leaf, found by the same steps, in whatever order a dict has them."""
-    level, other = node(tree), node(out)
-    if level is None:
-        targets.append(out)
-        return
-    if other is None:
-        raise TypeError(f"out{path} should be a container like tree{path}. Received {type(out)}")
-    if sorted(other.steps) != sorted(level.steps):
-        has, expected = (" ".join(steps) or "no entries" for steps in (other.steps, level.steps))
-        raise ValueError(f"out{path} has {has}, tree{path} has {expected}")
-    children = dict(zip(other.steps, other.children, strict=True))
-    for step, child in zip(level.steps, level.children, strict=True):
-        _match(child, children[step], path + step, targets)
+        return taken.targets(out)
+    if taken.nodes:
+        taken.check_stable("tree")
+    return taken.leaves

@@ -3,14 +3,17 @@
     python tests/bits.py cpu          every road of NumPy arrays, clip_by_norm and clip_by_value too
     python tests/bits.py simulator    the roads of CUDA arrays, on Numba's simulator
     python tests/bits.py ptx          the same on the compiled kernels, run on the host
+    python tests/bits.py settings 2   a few lists of every size and magnitude, shared among so many threads
 
-A change of structure changes none of them: compare the output before and after.
+A change of structure changes none of them: compare the output before and after. No setting changes the last
+ones: compare it with and without threads, and under any setting of Numba.
 """
 
 import hashlib
 import os
 import sys
 from collections import defaultdict
+from itertools import chain
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -28,10 +31,12 @@ if PLACE == "ptx":
     import ptx_device  # noqa: F401
 elif PLACE == "simulator":
     import simulator  # noqa: F401
-if PLACE != "cpu":
+ON_DEVICE = PLACE in ("simulator", "ptx")
+if ON_DEVICE:
     from on_device import on_device, to_host
 
 from arrays import DTYPES, LAYOUTS, WRITABLE_LAYOUTS, base_array, random_array  # noqa: E402
+from ml_dtypes import bfloat16  # noqa: E402
 
 import numclip  # noqa: E402
 
@@ -46,7 +51,7 @@ def random_list(rng):
     """A list of one dtype or of several, of any layout a place can take, with None here and there."""
     dtypes = [DTYPES[rng.integers(len(DTYPES))]] if rng.random() < 0.6 else DTYPES
     layouts = WRITABLE_LAYOUTS if rng.random() < 0.5 else WRITABLE_LAYOUTS[:1]
-    if PLACE != "cpu":
+    if ON_DEVICE:
         layouts = [layout for layout in layouts if "swapped" not in layout.__name__]
     entries = []
     for _ in range(rng.integers(1, 7)):
@@ -54,7 +59,7 @@ def random_list(rng):
             entries.append(None)
             continue
         dtype = dtypes[rng.integers(len(dtypes))]
-        shapes = LARGE_SHAPES if rng.random() < (0.15 if PLACE == "cpu" else 0.02) else SHAPES
+        shapes = LARGE_SHAPES if rng.random() < (0.02 if ON_DEVICE else 0.15) else SHAPES
         array = random_array(rng, dtype, shapes[rng.integers(len(shapes))])
         scale = rng.choice(SCALES_OF_FLOAT64 if dtype in (np.float64, np.complex128) else SCALES)
         with np.errstate(all="ignore"):
@@ -71,12 +76,11 @@ def copies(entries):
 
 
 def there(entries):
-    return entries if PLACE == "cpu" else [on_device(entry) for entry in entries]
+    return [on_device(entry) for entry in entries] if ON_DEVICE else entries
 
 
 def back(value):
-    value = value if PLACE == "cpu" else to_host(value)
-    return np.asarray(value)
+    return np.asarray(to_host(value) if ON_DEVICE else value)
 
 
 def content(value):
@@ -120,19 +124,61 @@ def roads_of_arrays(rng):
         yield "clip_by_value", [numclip.clip_by_value(array, -0.25, 0.5)]
 
 
-def main():
-    digests = defaultdict(hashlib.sha256)
-    for seed in range(COUNTS[PLACE]):
+def roads_of_random_lists(count):
+    for seed in range(count):
         rng = np.random.default_rng(seed)
         entries, bound = random_list(rng), BOUNDS[rng.integers(len(BOUNDS))]
-        roads = [*roads_of_lists(entries, bound)]
+        yield from roads_of_lists(entries, bound)
         if PLACE == "cpu":
-            roads += roads_of_arrays(rng)
-        for road, values in roads:
-            for value in values:
-                digests[road].update(content(value))
+            yield from roads_of_arrays(rng)
+
+
+def lists_of_every_size():
+    """Sizes around the lanes and the chunks, all magnitudes, each dtype alone and all together."""
+    rng = np.random.default_rng(1)
+    lists = []
+    for dtype in DTYPES:
+        lists.append([])
+        for size in (0, 1, 7, 8, 31, 33, 4095, 4097, 50_000):
+            reals = rng.standard_normal(size) * 2.0 ** rng.integers(-12, 12, size)
+            lists[-1].append((reals * (1 + 1j) if dtype.kind == "c" else reals).astype(dtype))
+    lists.append([*chain(*lists)])
+    lists.append([np.array([2.0**-24, 2.0**-15, 65504], np.float16)])
+    lists.append([np.array([1e-40, 1e-39, 1e-38], bfloat16)])
+    lists.append([np.array([1e200, 3e-200, 5.0]), np.array([1e30], np.float32)])
+    lists.append([np.array([1e-200, 3e-201])])
+    return lists
+
+
+def print_digests(roads):
+    digests = defaultdict(hashlib.sha256)
+    for road, values in roads:
+        for value in values:
+            digests[road].update(content(value))
     for road, digest in digests.items():
         print(f"{road:22} {digest.hexdigest()[:32]}")
+
+
+def share_among_threads(blocks):
+    """Let every list be shared, whatever its size; return what tells the threading layer."""
+    from numba import threading_layer
+    from policy import share_every_list
+
+    from numclip._cpu import tbb
+
+    tbb.layer()  # finds TBB, as a call does
+    share_every_list(blocks)
+    return threading_layer
+
+
+def main():
+    if PLACE != "settings":
+        print_digests(roads_of_random_lists(COUNTS[PLACE]))
+        return
+    layer = share_among_threads(int(sys.argv[2])) if len(sys.argv) > 2 else lambda: "not asked for"
+    every = [(t_list, bound) for t_list in lists_of_every_size() for bound in (0.37, 1e-3)]
+    print_digests(chain(*(roads_of_lists(*arguments) for arguments in every)))
+    print("threading layer:", layer())
 
 
 if __name__ == "__main__":

@@ -1,41 +1,56 @@
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-# The CUDA simulator is chosen before Numba is imported, so its tests run in a process of their own. So do the
-# compiled kernels.
-SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or "PTX_CAPABILITY" in os.environ
-collect_ignore = ["support"] if SIMULATED else ["cuda", "support"]
-sys.path.insert(0, str(Path(__file__).parent / "support"))
+SUPPORT = Path(__file__).parent / "support"
+sys.path.insert(0, str(SUPPORT))
+
+from place import DEVICE  # noqa: E402
+
+collect_ignore = ["support"]
+collect_ignore_glob = ["*conftest.py"]  # they have no doctests, and cannot be imported by one name
+if DEVICE:
+    sys.path[:0] = [str(SUPPORT / "device"), str(SUPPORT / "ptx")]
+    import backend  # noqa: F401 before anything loads the CUDA side of numclip
 
 settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("long", max_examples=10_000, deadline=None)
-settings.register_profile("simulator", max_examples=5, deadline=None, derandomize=True)
-settings.load_profile("simulator" if SIMULATED else os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+settings.register_profile("device", max_examples=5, deadline=None, derandomize=True)
+settings.load_profile("device" if DEVICE else os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-FIGURES = pytest.StashKey[dict]()
+
+def pytest_configure(config):
+    if DEVICE:
+        config.addinivalue_line("filterwarnings", "ignore::RuntimeWarning")  # it does not warn of overflow
 
 
 @pytest.fixture
-def figures(request):
-    """Take a count of what a test has done; the sums of all tests close the output."""
-    sums = request.config.stash.setdefault(FIGURES, {})
+def figures(record_property):
+    """Take a count of what a test has done; the sums of all tests are shown before the last line."""
 
     def add(subject, count, what):
-        sums[subject, what] = sums.get((subject, what), 0) + count
+        record_property(
+            "figure", (subject, what, count)
+        )  # a property reaches the process that sums, from any worker
 
     return add
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    sums = config.stash.get(FIGURES, {})
+def pytest_terminal_summary(terminalreporter):
+    sums = Counter()
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            if name == "figure":
+                subject, what, count = value
+                sums[subject, what] += count
     if sums:
         terminalreporter.section("figures")
-    for (subject, what), count in sorted(sums.items(), key=lambda item: item[0][0]):
+    for (subject, what), count in sorted(sums.items()):
         terminalreporter.line(f"{subject:20} {count:>13,} {what}")
 
 

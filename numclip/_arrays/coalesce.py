@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from numclip._arrays import checks, foreign
+from numclip._arrays.errors import brief, brief_shape, dtype_name
 from numclip._core.dtypes import rounded
 from numclip._core.environment import default_environment
 
@@ -36,11 +37,13 @@ def _rows(indices: Any, values: Array) -> Array:
     """Return the indices as an array, checked but for their upper limit."""
     array = np.asarray(indices) if isinstance(indices, np.ndarray) else foreign.read(indices, "indices")
     if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"indices has dtype {array.dtype}, expected integers")
+        raise TypeError(f"indices has dtype {dtype_name(array.dtype)}, expected integers")
     if values.ndim == 0:
         raise ValueError("values has shape (), expected a row for each of indices")
     if array.shape != values.shape[:1]:
-        raise ValueError(f"indices has shape {array.shape}, values has shape {values.shape}")
+        raise ValueError(
+            f"indices has shape {brief_shape(array.shape)}, values has shape {brief_shape(values.shape)}"
+        )
     if array.size and array.min() < 0:
         raise ValueError(f"indices has a negative element: {array.min()}")
     return array
@@ -49,9 +52,11 @@ def _rows(indices: Any, values: Array) -> Array:
 def _check_shape(dense_shape: Any, indices: Array, values: Array) -> None:
     shape = foreign.read(dense_shape, "dense_shape")
     if shape.ndim != 1 or shape.dtype.kind not in "iu":
-        raise TypeError(f"dense_shape should be a sequence of integers. Received {dense_shape!r}")
+        raise TypeError(f"dense_shape should be a sequence of integers. Received {brief(dense_shape)}")
     sides = tuple(shape.tolist())
     if len(sides) != values.ndim or sides[1:] != values.shape[1:]:
-        raise ValueError(f"dense_shape is {sides}, values has shape {values.shape}")
+        raise ValueError(f"dense_shape is {brief_shape(sides)}, values has shape {brief_shape(values.shape)}")
     if indices.size and indices.max() >= sides[0]:
-        raise ValueError(f"indices has {indices.max()}, which is out of range for dense_shape {sides}")
+        raise ValueError(
+            f"indices has {indices.max()}, which is out of range for dense_shape {brief_shape(sides)}"
+        )

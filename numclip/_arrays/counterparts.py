@@ -2,24 +2,24 @@
 
 from typing import Any
 
-from numclip._arrays.slices import IndexedSlices
+from numclip._arrays.slices import IndexedSlices, is_slices
 
 
 def check(target: Any, entry: Any, target_label: str, label: str) -> None:
     """Raise for a target that is not None, or no IndexedSlices, where its entry is."""
     if entry is None and target is not None:
         raise TypeError(f"{target_label} should be None, as {label} is None")
-    if isinstance(entry, IndexedSlices) and not isinstance(target, IndexedSlices):
+    if is_slices(entry) and not is_slices(target):
         raise TypeError(f"{target_label} should be an IndexedSlices, as {label} is")
 
 
 def like(entry: Any, array: Any) -> Any:
     """Return the counterpart of an entry that holds an array of its own."""
-    if isinstance(entry, IndexedSlices):
+    if is_slices(entry):
         return IndexedSlices(array, entry.indices, entry.dense_shape)
     return array
 
 
 def array_label(entry: Any, label: str) -> str:
     """Return what errors call the array of an entry."""
-    return f"{label}.values" if isinstance(entry, IndexedSlices) else label
+    return f"{label}.values" if is_slices(entry) else label

@@ -1,56 +1,50 @@
 """Which backend an array belongs to, from its type, without importing anything."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Any
 
+from numclip._arrays.errors import class_of
 from numclip._arrays.labels import Labels
-from numclip._arrays.slices import IndexedSlices
+from numclip._arrays.slices import is_slices
+
+
+def is_cuda(entry: Any) -> bool:
+    """Tell whether an entry lies in the memory of a CUDA device."""
+    # Not kept for each class: a program that makes classes would keep them all alive.
+    kind = entry.__class__
+    if hasattr(kind, "__cuda_ndarray__"):  # Numba's, also those of its simulator
+        return True
+    if not hasattr(kind, "__cuda_array_interface__"):
+        return False
+    home = kind.__module__.partition(".")[0]
+    if home == "cupy":
+        return True
+    if home == "jaxlib":  # its interface raises for bfloat16, for other orders of the axes and for shards
+        return _is_on_gpu(entry)
+    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
+    return bool(entry.is_cuda) if hasattr(kind, "is_cuda") else _has_interface(entry)
 
 
 def _has_interface(entry: Any) -> bool:
     try:
         return entry.__cuda_array_interface__ is not None
-    except (AttributeError, RuntimeError, TypeError):  # JAX has the attribute on arrays of the CPU too
+    except (AttributeError, RuntimeError, TypeError):
         return False
 
 
-def _never(entry: Any) -> bool:
-    return False
-
-
-def _always(entry: Any) -> bool:
-    return True
-
-
-@cache
-def _test_of(kind: type) -> Callable[[Any], bool]:
-    """Return what tells whether an array of a type lies on a CUDA device."""
-    if hasattr(kind, "__cuda_ndarray__"):  # Numba's, also those of its simulator
-        return _always
-    if not hasattr(kind, "__cuda_array_interface__"):
-        return _never
-    if kind.__module__.partition(".")[0] == "cupy":
-        return _always
-    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
-    return attrgetter("is_cuda") if hasattr(kind, "is_cuda") else _has_interface
-
-
-def is_cuda(entry: Any) -> bool:
-    """Tell whether an entry lies in the memory of a CUDA device."""
-    return _test_of(entry.__class__)(entry)
+def _is_on_gpu(entry: Any) -> bool:
+    return any(device.platform in ("gpu", "cuda") for device in entry.devices())
 
 
 def refuse_cuda(entry: Any, name: str) -> None:
     """Raise for a CUDA array."""
     if is_cuda(entry):
-        raise TypeError(f"{name} is a CUDA array ({type(entry)}), expected one on the CPU")
+        raise TypeError(f"{name} is a CUDA array ({class_of(entry)}), expected one on the CPU")
 
 
 def array_of(entry: Any) -> Any:
     """Return the array of an entry."""
-    return entry.values if isinstance(entry, IndexedSlices) else entry
+    return entry.values if is_slices(entry) else entry
 
 
 def first_array(t_list: Any) -> tuple[int, Any]:
@@ -67,6 +61,6 @@ def refuse_mixed(t_list: list[Any], index: int, labels: Labels) -> None:
     first, array = first_array(t_list)
     on_cuda = is_cuda(array)
     if t_list[index] is not None and is_cuda(array_of(t_list[index])) != on_cuda:
-        label = labels.entry(index) + ".values" * isinstance(t_list[index], IndexedSlices)
+        label = labels.entry(index) + ".values" * is_slices(t_list[index])
         what, other = ("not a CUDA array", "is") if on_cuda else ("a CUDA array", "is not")
         raise TypeError(f"{label} is {what}, but {labels.entry(first)} {other}")

@@ -9,19 +9,19 @@ from numclip._arrays import checks, counterparts, memory, overlap, sparse
 from numclip._arrays.labels import ARRAY
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.pool import empty_like
-from numclip._arrays.slices import IndexedSlices
+from numclip._arrays.slices import is_slices
 from numclip._core.dtypes import native
 
 Array = NDArray[Any]
 
 
-def source(entry: Any, label: str) -> Array:
-    """Return the array of an entry."""
-    if isinstance(entry, IndexedSlices):
-        return checks.source(entry.values, f"{label}.values")
+def source(entry: Any, label: str, *, values: bool = False) -> Array:
+    """Return the array of an entry; see `checks.source`."""
+    if is_slices(entry):
+        return checks.source(entry.values, f"{label}.values", values=values)
     if sparse.is_sparse(entry):
-        return checks.source(sparse.data(entry, label), f"{label}.data")
-    return checks.source(entry, label)
+        return checks.source(sparse.data(entry, label), f"{label}.data", values=values)
+    return checks.source(entry, label, values=values)
 
 
 def new_target(entry: Any, array: Array, label: str) -> tuple[Array, Any]:
@@ -34,11 +34,13 @@ def new_target(entry: Any, array: Array, label: str) -> tuple[Array, Any]:
     return target, counterparts.like(entry, target)
 
 
-def pair(entry: Any, target: Any, label: str, target_label: str) -> tuple[Array, Array]:
+def pair(
+    entry: Any, target: Any, label: str, target_label: str, *, values: bool = False
+) -> tuple[Array, Array]:
     """Return the array of an entry and that of the target that the caller gave for it."""
     counterparts.check(target, entry, target_label, label)
-    array = source(entry, label)
-    if isinstance(entry, IndexedSlices):
+    array = source(entry, label, values=values)
+    if is_slices(entry):
         label, target_label, target = f"{label}.values", f"{target_label}.values", target.values
     elif sparse.is_sparse(entry):
         sparse.check_structure(target, entry, target_label, label)
@@ -47,14 +49,15 @@ def pair(entry: Any, target: Any, label: str, target_label: str) -> tuple[Array,
     return array, checks.target(target, array, target_label, label)
 
 
-def resolve_one(t: Any, out: Any) -> tuple[Array, Array, Any]:
+def resolve_one(t: Any, out: Any, *, values: bool = False) -> tuple[Array, Array, Any]:
     """Return the array of a single entry, that of its target, and what holds the target."""
     label, target_label = ARRAY.entry(0), ARRAY.target(0)
     if out is None:
-        array = source(t, label)
+        array = source(t, label, values=values)
         return array, *new_target(t, array, label)
-    array, target = pair(t, out, label, target_label)
-    overlap.check([array], [target], ARRAY)
+    array, target = pair(t, out, label, target_label, values=values)
+    if out is not t and np.may_share_memory(array, target):
+        overlap.check([array], [target], ARRAY)
     return array, target, out
 
 

@@ -1,15 +1,32 @@
 """What errors call an entry and its target."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Protocol
 
 
-class Labels(NamedTuple):
+class Labels(Protocol):
     """The labels of the entry at an index, and of the target that it has."""
 
-    entry: Callable[[int], str]
-    target: Callable[[int], str]
+    def entry(self, index: int, /) -> str:
+        """Return what the entry is called."""
+        ...
+
+    def target(self, index: int, /) -> str:
+        """Return what its target is called."""
+        ...
 
 
-LIST = Labels("t_list[{}]".format, "out[{}]".format)
-ARRAY = Labels(lambda _: "t", lambda _: "out")
+class _ListLabels:
+    entry = staticmethod("t_list[{}]".format)
+    target = staticmethod("out[{}]".format)
+
+
+class _ArrayLabels:
+    def entry(self, _: int, /) -> str:
+        return "t"
+
+    def target(self, _: int, /) -> str:
+        return "out"
+
+
+LIST: Labels = _ListLabels()
+ARRAY: Labels = _ArrayLabels()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from numclip._arrays import checks
+from numclip._arrays.errors import brief
 
 Nonfinite = Literal["nan", "raise", "zero"]
 
@@ -35,7 +36,7 @@ def options(ord: Any, eps: Any, loss_scale: Any, nonfinite: Any) -> Options:
     if not 0.0 < scale < math.inf:
         raise ValueError(f"loss_scale should be finite and positive. Received {scale}")
     if nonfinite not in ("nan", "raise", "zero"):
-        raise ValueError(f'nonfinite should be "nan", "raise" or "zero". Received {nonfinite!r:.100}')
+        raise ValueError(f'nonfinite should be "nan", "raise" or "zero". Received {brief(nonfinite)}')
     return Options(order, margin, scale, nonfinite)
 
 
@@ -44,6 +45,6 @@ def threshold(clip_norm: Callable[[float], Any], norm: Any) -> float:
     return checks.clip_norm(clip_norm(float(norm)))
 
 
-def clip_norm(value: Any) -> Any:
+def check_clip_norm(value: Any) -> Any:
     """Check a clip_norm: a threshold, as a float64, or a callable that returns one."""
     return value if callable(value) else checks.clip_norm(value)

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from numclip._arrays.errors import trim
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class IndexedSlices:
@@ -77,5 +79,17 @@ class IndexedSlices:
         """
         from numclip._arrays.coalesce import coalesce  # which imports this module
 
-        values, indices = coalesce(self.values, self.indices, self.dense_shape)
+        try:
+            values, indices = coalesce(self.values, self.indices, self.dense_shape)
+        except Exception as error:
+            trim(error)
+            raise
         return IndexedSlices(values, indices, self.dense_shape)
+
+
+def is_slices(entry: Any) -> bool:
+    """Tell whether an entry is an IndexedSlices, of numclip or of TensorFlow: known by its name."""
+    kind = type(entry)
+    if kind.__name__ != "IndexedSlices":
+        return isinstance(entry, IndexedSlices)
+    return kind is IndexedSlices or kind.__module__.partition(".")[0] == "tensorflow"

@@ -1,10 +1,12 @@
 """Sparse matrices of SciPy, which is looked up and never imported."""
 
-import sys
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from numclip._arrays.errors import brief_shape, shortened
+from numclip._arrays.modules import loaded
 
 Array = NDArray[Any]
 
@@ -20,14 +22,14 @@ _STRUCTURE = {
 
 def is_sparse(entry: Any) -> bool:
     """Tell whether an entry is a sparse array or matrix of SciPy."""
-    scipy_sparse = sys.modules.get("scipy.sparse")
+    scipy_sparse = loaded("scipy.sparse", "issparse")
     return scipy_sparse is not None and bool(scipy_sparse.issparse(entry))
 
 
 def data(matrix: Any, name: str) -> Array:
     """Return the memory of the stored elements."""
     if matrix.format not in _STRUCTURE:
-        raise TypeError(f"{name} is a {type(matrix).__name__}, expected CSR, CSC, COO, BSR or DIA")
+        raise TypeError(f"{name} is a {shortened(type(matrix).__name__)}, expected CSR, CSC, COO, BSR or DIA")
     stored: Array = matrix.data
     # CSR, CSC and BSR may have room for more elements than they hold.
     return stored[: matrix.indptr[-1]] if "indptr" in _STRUCTURE[matrix.format] else stored
@@ -36,9 +38,11 @@ def data(matrix: Any, name: str) -> Array:
 def check_structure(target: Any, matrix: Any, name: str, source_name: str) -> None:
     """Raise unless a target is of the same class and has its elements at the same places."""
     if type(target) is not type(matrix):
-        raise TypeError(f"{name} should be a {type(matrix).__name__}, as {source_name} is")
+        raise TypeError(f"{name} should be a {shortened(type(matrix).__name__)}, as {source_name} is")
     if target.shape != matrix.shape:
-        raise ValueError(f"{name} has shape {target.shape}, {source_name} has shape {matrix.shape}")
+        raise ValueError(
+            f"{name} has shape {brief_shape(target.shape)}, {source_name} has shape {matrix.shape}"
+        )
     if target is not matrix:
         for attribute in _STRUCTURE[matrix.format]:
             places, expected = getattr(target, attribute), getattr(matrix, attribute)

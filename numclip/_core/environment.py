@@ -5,14 +5,17 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from numclip._core import process
+from numclip._core import apart
 
 
 @cache
 def _switches() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    with process.loading, process.uninterrupted():
+    def load() -> Any:
         from numclip._core import fpenv
 
+        return fpenv
+
+    fpenv = apart.run("environment", load)
     return fpenv.set_default(), fpenv.restore()
 
 

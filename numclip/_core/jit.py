@@ -4,17 +4,20 @@ A helper is called by compiled code alone. A kernel is called by Python: its sig
 that each is compiled once, for no layout and no read-only flag, and is kept on disk.
 """
 
+import logging
 import sys
 import sysconfig
+import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
 import numba
+from numba import types
 
-from numclip._core import process
+from numclip._core import apart, interpreters
 from numclip._core.cache import PackageCache
+from numclip._core.dtypes import REALS
 
 if numba.config.DISABLE_JIT:
     raise RuntimeError("numclip is compiled by Numba and cannot run without: unset NUMBA_DISABLE_JIT")
@@ -24,6 +27,8 @@ if sysconfig.get_config_var("Py_GIL_DISABLED"):
 if sys.byteorder != "little" or sys.maxsize < 2**32:
     # The native walk reads fields of 64 bits, and the first bytes of a number are its last bits.
     raise RuntimeError("numclip needs a processor of 64 bits that stores the lowest byte first")
+
+logger = logging.getLogger("numclip")
 
 # No fast-math flag anywhere: the order of every sum is part of the contract. Nothing here profits from
 # rewriting, and a helper needs no wrappers: without these, a first call compiles for a quarter less.
@@ -64,8 +69,20 @@ def kernel(
 
         @cache
         def compiled(*choices: Any, parallel: bool = False) -> Callable[..., Any]:
-            with process.uninterrupted():
-                code: Callable[..., Any] = dispatchers[parallel].compile(signature(*choices))
+            if parallel:
+                # To compile starts Numba's threads, and TBB complains of forks in any other thread than that
+                # which has started it.
+                numba.get_num_threads()
+
+            dispatcher, start = dispatchers[parallel], time.perf_counter()
+            code: Callable[..., Any] = apart.run(
+                (body, choices, parallel), lambda: _compile(dispatcher, signature(*choices))
+            )
+            # Not in the thread of the compiler: the caller may hold locks that the handlers of a log take.
+            verb = "loaded" if dispatcher._cache.was_found else "compiled"
+            detail = [REALS[choice].name for choice in choices if type(choice) is int]
+            what = " ".join([body.__name__, *detail, *["parallel"] * parallel])
+            logger.info("%s %s in %.2f s", verb, what, time.perf_counter() - start)
             return code
 
         compiled.body, compiled.dispatchers = body, dispatchers  # type: ignore[attr-defined]
@@ -76,7 +93,12 @@ def kernel(
 
 def _dispatcher(body: Callable[..., Any], parallel: bool, nogil: bool) -> Any:
     dispatcher = numba.njit(**_OPTIONS, nogil=nogil, parallel=parallel)(body)
-    # Where no directory can be written, each process compiles for itself.
-    with suppress(Exception):
-        dispatcher._cache = PackageCache(body, parallel=parallel, nogil=nogil)
+    dispatcher._cache = PackageCache(body, parallel=parallel, nogil=nogil)
     return dispatcher
+
+
+def _compile(dispatcher: Any, signature: Any) -> Callable[..., Any]:
+    with dispatcher._cache.one_process_compiles(signature, dispatcher.targetctx):
+        code: Callable[..., Any] = dispatcher.compile(signature)
+    takes_arrays = any(isinstance(kind, types.Array) for kind in signature)
+    return interpreters.in_own_thread(code) if takes_arrays and interpreters.is_subinterpreter() else code

@@ -1,4 +1,4 @@
-"""The process that numclip runs in: loading Numba in it, forks of it, and Ctrl-C."""
+"""The process that numclip runs in: its forks, and its signals."""
 
 import logging  # noqa: F401 what it does before a fork, taking its lock, has to come after what is done here
 import os
@@ -6,24 +6,29 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-# Held while Numba is loaded.
-loading = threading.RLock()
+# Held while Numba is loaded or numclip compiles: a fork waits for it.
+busy = threading.RLock()
 _forked = False
 _held: list[Any] = []
-_LONGEST_COMPILATION = 30.0
+_LONGEST_WORK = 120.0
+
+
+def compiler_lock() -> Any:
+    """Return Numba's lock around the compiler, or None before Numba is loaded."""
+    compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
+    return getattr(compiler, "_lock", None)
 
 
 def _before_fork() -> None:
     """Wait until no other thread loads Numba or compiles: a child would wait for its locks for ever."""
-    if loading.acquire(timeout=_LONGEST_COMPILATION):
-        _held.append(loading)
-    compiler = getattr(sys.modules.get("numba.core.compiler_lock"), "global_compiler_lock", None)
-    lock = getattr(compiler, "_lock", None)
-    if lock is not None and lock.acquire(timeout=_LONGEST_COMPILATION):
+    if busy.acquire(timeout=_LONGEST_WORK):
+        _held.append(busy)
+    lock = compiler_lock()
+    if lock is not None and lock.acquire(timeout=_LONGEST_WORK):
         _held.append(lock)
 
 
@@ -42,23 +47,28 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C off until the end: after one in the middle of its import, Numba is broken for good."""
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
-        yield
-        return
-    came: list[tuple[int, FrameType | None]] = []
-    try:
-        signal.signal(signal.SIGINT, lambda number, frame: came.append((number, frame)))
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            before(*came[0])
-
-
 def is_forked() -> bool:
     """Tell whether this process is the child of a fork: it has none of its parent's threads."""
     return _forked
+
+
+@contextmanager
+def without_signals() -> Iterator[None]:
+    """Put off what the handlers of signals do until the end, where this is the thread that runs them."""
+    came: list[tuple[int, FrameType | None]] = []
+    handlers: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in map(int, signal.valid_signals()):
+                handler = signal.getsignal(number)
+                with suppress(OSError, ValueError):  # of the system, or not in this interpreter
+                    if callable(handler):
+                        handlers[number] = handler
+                        signal.signal(number, lambda number, frame: came.append((number, frame)))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            with suppress(OSError, ValueError):
+                signal.signal(number, handler)
+        for number, frame in came:
+            handlers[number](number, frame)

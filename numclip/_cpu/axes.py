@@ -7,6 +7,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from numclip._arrays import checks, entries
+from numclip._arrays.errors import brief
 from numclip._arrays.memory import same_elements
 from numclip._core.contract import COLUMNS, FIRST_CHUNK, LENGTH, SOURCE, TARGET, TYPECODE
 from numclip._core.dtypes import BY_NAME, native
@@ -39,8 +40,10 @@ def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
 def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
     try:
         return tuple(sorted(normalize_axis_tuple(axes, ndim, "axes")))
-    except TypeError:
-        raise TypeError(f"axes should be an int or a sequence of ints. Received {axes!r}") from None
+    except ValueError as error:  # of an axis that is not there, or twice
+        raise error.with_traceback(None) from None
+    except (TypeError, OverflowError):
+        raise TypeError(f"axes should be an int or a sequence of ints. Received {brief(axes)}") from None
 
 
 def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:

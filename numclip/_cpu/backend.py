@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 
 from numclip._arrays import checks
-from numclip._arrays import options as options_
 from numclip._arrays.labels import LIST, Labels
-from numclip._arrays.options import DEFAULT, Options
+from numclip._arrays.options import DEFAULT, Options, check_clip_norm
 from numclip._arrays.output import NONE
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64
-from numclip._cpu import abi, axes, kernels, threads
+from numclip._cpu import abi, axes, kernels, threads, values
 from numclip._cpu.plan import Plan, arguments, is_fused
 
 
@@ -48,11 +47,12 @@ class CPU:
         """Clip once; return (results, norm, factor)."""
         if stream is not None:
             raise TypeError("stream is for CUDA arrays, and the first array of t_list is none")
-        limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else checks.clip_norm(clip_norm)
+        limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else check_clip_norm(clip_norm)
         given = None if use_norm is None else checks.use_norm(use_norm)
         sources, targets, mode = arguments(t_list, output)
         packed = None
-        if given is None and abi.IS_AS_EXPECTED and (options is DEFAULT or is_fused(options, limit)):
+        fused = options is DEFAULT or is_fused(options)
+        if given is None and fused and type(limit) is float and abi.IS_AS_EXPECTED:
             # Shortcut: a list of plain arrays of one typecode is packed and clipped by one call.
             if self._guess is None:
                 self._guess = _shortcut(_first_typecode(sources))
@@ -80,23 +80,29 @@ class CPU:
         return plan.results, norm if given is None else use_norm, factor
 
     def factor(
-        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
     ) -> tuple[float, Any]:
         """Write nothing; return (factor, norm)."""
-        _, norm, factor = self.clip(t_list, NONE, clip_norm, use_norm, options)
+        _, norm, factor = self.clip(t_list, NONE, clip_norm, use_norm, options, labels)
         return factor, norm
 
     def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
         """Return the norm of each array, None for None."""
         return Plan(*arguments(t_list, NONE), labels).tensor_norms(order)
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
-        return Plan(*arguments(t_list, output), kept=True)
+        return Plan(*arguments(t_list, output), labels, kept=True)
 
-    clip_norm = staticmethod(options_.clip_norm)
+    clip_norm = staticmethod(check_clip_norm)
     use_norm = staticmethod(checks.use_norm)
     clip_along = staticmethod(axes.clip_along)
+    clip_between = staticmethod(values.clip_between)
 
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile every kernel for these typecodes; for several threads only where some may be started."""

@@ -149,8 +149,8 @@ class Measure:
     def of_list(self) -> tuple[float, float]:
         """Return (norm_hi, norm_lo)."""
         if self._order == 1.0:
-            total: tuple[float, float] = total_of(self._compensated)(self._sums, self._errors, self._flag)
-            return total
+            total, error = total_of(self._compensated)(self._sums, self._errors, self._flag)
+            return total, error if math.isfinite(total) else 0.0
         maximum = float(np.max(self._sums, initial=0.0))
         if self._powers_of_rows is None or maximum == 0.0 or not math.isfinite(maximum):
             return maximum, 0.0
@@ -163,16 +163,18 @@ class Measure:
         """Return the norm of each row."""
         if self._powers_of_rows is not None:
             return self._powers_of_rows
-        return [sum_ + error for sum_, error in zip(self._sums.tolist(), self._errors.tolist(), strict=True)]
+        sums = np.where(np.isfinite(self._sums), self._sums + self._errors, self._sums)
+        return [float(value) for value in sums]
 
     def _norms_by_powers(self) -> list[float]:
         maxima = self._sums
-        exponents = np.frexp(np.where(np.isfinite(maxima), maxima, 0.0))[1]
+        exponents = np.maximum(np.frexp(np.where(np.isfinite(maxima), maxima, 0.0))[1], -1023)
+        prescales = np.ldexp(1.0, -exponents)
         # Elements times their row's prescale are less than 1: no power overflows, and none that counts
         # underflows.
         sums = np.zeros(len(self._rows))
         for typecode in self._typecodes:
-            sum_powers(typecode)(self._rows, typecode, np.ldexp(1.0, -exponents), self._order, sums)
+            sum_powers(typecode)(self._rows, typecode, prescales, self._order, sums)
         triples = zip(sums.tolist(), exponents.tolist(), maxima.tolist(), strict=True)
         return [
             math.ldexp(root(total, self._order), exponent) if math.isfinite(maximum) else maximum

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from numclip._arrays import overlap
 from numclip._arrays.devices import refuse_mixed
 from numclip._arrays.entries import prepare
+from numclip._arrays.foreign import lent
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.memory import count_nonfinite, guards
 from numclip._arrays.options import DEFAULT, Options, threshold
@@ -92,6 +93,8 @@ class Plan:
             if overlaps:
                 overlap.check(sources, targets, labels)
         if done < len(sources):
+            done = self._borrow(done, mode)
+        if done < len(sources):
             self._prepare(done, mode)
         self._compensated = bool(self._typecodes & 1 << FLOAT64)
         self._in_place = targets is sources and not self._stores
@@ -114,12 +117,24 @@ class Plan:
             overlap.check(self._sources, self._targets, self._labels)
         return done
 
+    def _borrow(self, done: int, mode: int) -> int:
+        """Put arrays in the place of tensors whose memory can be had at once, and pack on, as `_pack`."""
+        sources, targets = lent(self._sources), self._targets
+        if sources is None:
+            return done
+        if mode == NEW_TARGETS:
+            self.results = targets = results_like(sources)
+        elif mode == GIVEN_TARGETS:
+            targets = sources if targets is self._sources else lent(targets) or targets
+        self._sources, self._targets = sources, targets
+        return self._pack(done, mode)
+
     def _prepare(self, done: int, mode: int) -> None:
         """Replace the entries that are not plain by flat arrays that are, and pack those."""
         sources, targets = self._sources.copy(), self._targets.copy()
         # From here on code of the entries may run, and addresses have been taken already.
         self._guards = guards((*sources, *targets))
-        self._sources, self._targets, self.results = sources.copy(), targets.copy(), targets.copy()
+        self._sources, self._targets, self.results = sources.copy(), targets.copy(), self.results.copy()
         while done < len(sources):
             output: Any = {NO_TARGETS: NONE, NEW_TARGETS: NEW}.get(mode, targets[done])
             refuse_mixed(sources, done, self._labels)
@@ -128,7 +143,8 @@ class Plan:
             sources[done], targets[done] = plain.source, plain.target
             self._sources[done], self._targets[done] = plain.flat_source, plain.flat_target
             abi.register(plain.flat_source.dtype)
-            self.results[done] = plain.result
+            if mode == NEW_TARGETS:
+                self.results[done] = plain.result
             self._loads += plain.loads
             self._stores += plain.stores
             stopped, done = done, self._pack(done, mode)
@@ -153,7 +169,7 @@ class Plan:
 
     def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, float]]:
         """Return `clip` with these options: the machine code itself where that does it all."""
-        if self._fused is None or self._loads or self._stores or not is_fused(options, 1.0):
+        if self._fused is None or self._loads or self._stores or not is_fused(options):
             return partial(self.clip, options=options)
         return partial(self._fused, options.eps, options.loss_scale)
 
@@ -167,9 +183,9 @@ class Plan:
     ) -> tuple[Any, float]:
         """Clip the arrays as they are now; return (norm, factor)."""
         self._load()
-        fused = self._fused if use_norm is None and is_fused(options, clip_norm) else None
-        if fused is not None:
-            norm, factor = fused(options.eps, options.loss_scale, clip_norm)  # type: ignore[arg-type]
+        fused = self._fused if use_norm is None and is_fused(options) else None
+        if fused is not None and not callable(clip_norm):
+            norm, factor = fused(options.eps, options.loss_scale, clip_norm)
         else:
             norm, factor = self._clip_in_parts(clip_norm, use_norm, options)
         self._store(factor)
@@ -306,7 +322,8 @@ class Plan:
         prescale = self._last_prescale if self._kept is None else float(self._kept[-1])
         kernels.norms_of_rows()(sums, errors, prescale, norms)
         values: list[float] = norms.tolist()
-        lost = (self._rows[:, TYPECODE] == FLOAT64) & ((sums < SMALLEST_SUM) | (sums == math.inf))
+        narrow = (self._rows[:, TYPECODE] != FLOAT64) & (prescale == 1.0)
+        lost = ~narrow & ((sums < SMALLEST_SUM) | (sums == math.inf))
         for i in np.flatnonzero(lost).tolist():
             array = self._sources[i]
             value = float(Plan([array], [array], NO_TARGETS).clip(math.inf)[0])
@@ -331,9 +348,9 @@ class Plan:
         return [typecode for typecode in REALS if self._typecodes >> typecode & 1]
 
 
-def is_fused(options: Options, clip_norm: Threshold) -> bool:
+def is_fused(options: Options) -> bool:
     """Tell whether a kernel that does it all takes these options."""
-    return options.order == 2.0 and options.nonfinite == "nan" and not callable(clip_norm)
+    return options.order == 2.0 and options.nonfinite == "nan"
 
 
 def _times(norm: float, scale: float) -> tuple[float, float, float]:

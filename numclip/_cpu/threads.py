@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from numclip._core import process
+from numclip._core.interpreters import is_subinterpreter
 from numclip._cpu import census, tbb
 from numclip._cpu.cores import available_cores
 
@@ -32,7 +33,7 @@ class Policy:
 
     def most_serial(self) -> int:
         """Return the most elements of a list that one thread handles."""
-        if self.limit == 1 or process.is_forked() or not tbb.is_used():
+        if self.limit == 1 or process.is_forked() or is_subinterpreter() or not tbb.is_used():
             return sys.maxsize
         return self.serial_elements
 

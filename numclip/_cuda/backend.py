@@ -2,19 +2,11 @@
 
 from typing import Any
 
-try:
-    import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
-except ImportError:
-    raise ImportError(
-        'clipping CUDA arrays needs numba-cuda: pip install "numba-cuda[cu13]",'
-        ' or "numba-cuda[cu12]" for a driver of CUDA 12'
-    ) from None
-
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
 from numclip._arrays.output import NONE
 from numclip._cuda import numbers
-from numclip._cuda.plan import Plan
+from numclip._cuda.plan import Plan, load_kernels
 from numclip._cuda.target import driver
 
 
@@ -39,22 +31,27 @@ class CUDA:
         return plan.results, norm if use_norm is None else use_norm, factor
 
     def factor(
-        self, t_list: Any, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT
+        self,
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        options: Options = DEFAULT,
+        labels: Labels = LIST,
     ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
         _refuse(options)
         limit, given = self._numbers(clip_norm, use_norm)
-        factor, norm = Plan(t_list, NONE).factor(limit, given)
+        factor, norm = Plan(t_list, NONE, labels).factor(limit, given)
         return factor, norm if use_norm is None else use_norm
 
-    def tensor_norms(self, t_list: Any, order: float) -> list[Any]:
+    def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
         """Raise: the norms of single arrays are measured on the CPU alone."""
         raise TypeError("tensor_norms is for arrays on the CPU")
 
-    def plan(self, t_list: Any, output: Any) -> Plan:
+    def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
         driver.require()
-        return Plan(t_list, output, keep=True)
+        return Plan(t_list, output, labels, keep=True)
 
     def clip_norm(self, value: Any) -> Any:
         """Return a clip_norm as a plan takes it: a float, or a 0-d array on the device."""
@@ -66,10 +63,18 @@ class CUDA:
 
     def clip_along(self, t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
         """Raise: slices along axes are clipped on the CPU alone."""
-        raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU where axes are given")
+        raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU with axes")
+
+    def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
+        """Refuse."""
+        raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
 
     def compile_ahead(self, typecodes: set[int]) -> None:
-        """Do nothing: kernels are compiled for a device, at the first call."""
+        """Compile for this thread's device the kernels of lists of one of these element types."""
+        driver.require()
+        with driver.on_device(driver.current_device() or 0):
+            for typecode in sorted(typecodes):
+                load_kernels((typecode,), writes=True)
 
     def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
         driver.require()

@@ -1,16 +1,16 @@
 """Copies between arrays with gaps and the dense buffers that stand in for them."""
 
-from functools import cache
 from typing import Any
 
 from numba import cuda, int64
 
 from numclip._cuda.grid import load_double, load_int
+from numclip._cuda.kernel import kernel
 from numclip._cuda.table import FACTOR, PREFACTOR
 from numclip._cuda.target import intrinsics
 
 
-@cache
+@kernel(lambda item, back: (int64,) * 6)
 def copy_elements(item: int, back: bool) -> Any:
     """Make the kernel that copies items of so many bytes into the buffer, or back; a thread for each.
 

@@ -4,11 +4,12 @@ import math
 from functools import cache
 from typing import Any
 
-from numba import cuda
+from numba import cuda, int64
 
 from numclip._core import contract
 from numclip._core.dtypes import FLOAT32
 from numclip._cuda.grid import device, store_double
+from numclip._cuda.kernel import kernel, number_type
 from numclip._cuda.table import FACTOR, PREFACTOR
 from numclip._cuda.target import intrinsics
 
@@ -71,7 +72,7 @@ def decision(compensated: bool) -> Any:
     return decide_double if compensated else decide_float
 
 
-@cache
+@kernel(lambda limit_typecode, typecode: (int64, number_type(limit_typecode), number_type(typecode), int64))
 def use_given(limit_typecode: int | None, typecode: int | None) -> Any:
     """Make the kernel that decides for a norm that is given; each number as for `read_number`."""
     number, norm = read_number(limit_typecode), read_number(typecode)

@@ -1,5 +1,6 @@
 """Device memory described as a NumPy array that nobody may read, and dtypes by their names."""
 
+import math
 from functools import cache
 from typing import Any
 
@@ -25,12 +26,15 @@ class _Memory:
 
 
 def description(
-    address: int, shape: Any, strides: Any, dtype: np.dtype[Any], read_only: bool = False
+    label: str, address: int, shape: Any, strides: Any, dtype: np.dtype[Any], read_only: bool = False
 ) -> Array:
     """Return device memory as an array: for checks of shape, layout and overlap.
 
     The strides are bytes, or None in C order.
     """
+    if not address and math.prod(shape):
+        # A DTensor, a FakeTensor and the like: their elements lie in other arrays, or nowhere.
+        raise TypeError(f"{label} has no memory of its own: pass its local tensor, .to_local() of a DTensor")
     # Of no elements NumPy wants an address all the same; of bfloat16 and the like it knows the size only.
     memory = _Memory(address or dtype.alignment, shape, strides, f"|V{dtype.itemsize}", read_only)
     return np.asarray(memory).view(dtype)

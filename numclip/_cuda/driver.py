@@ -1,108 +1,158 @@
 """What a plan asks of the CUDA driver: devices, streams, events, memory, copies and launches.
 
 Devices are numbers, streams the handles of the CUDA API. `simulator.driver` has the same names for Numba's
-simulator.
+simulator. The bindings are called directly: Numba's launcher takes 30 us, and its events log errors.
 """
 
-import warnings
+import ctypes
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from functools import cache, lru_cache
+from functools import cache
+from itertools import repeat
 from typing import Any
 
 import numpy as np
-from numba import cuda
+from cuda.bindings import driver as cu
+from numba import cuda, float64
 from numpy.typing import NDArray
 
-INSTALL = 'pip install "numba-cuda[cu13]", or "numba-cuda[cu12]" for a driver of CUDA 12'
+from numclip._core import apart
+from numclip._cuda.kernel import Kernel
+from numclip._cuda.machine_code import machine_code
+
+
+class DriverError(RuntimeError):
+    """A call of the driver has failed."""
+
+
+def _call(function: Any, *arguments: Any) -> Any:
+    error, *values = function(*arguments)
+    if error:
+        raise DriverError(f"{function.__name__}: {error.name}")
+    return values[0] if values else None
 
 
 @cache
 def require() -> None:
     """Raise where there is no driver or no GPU."""
-    if not cuda.is_available():
-        raise RuntimeError(f"numclip finds no CUDA driver for Numba: {str(cuda.cuda_error()).strip()}")
+    try:
+        _call(cu.cuInit, 0)
+        count = _call(cu.cuDeviceGetCount)
+    except Exception as error:  # the bindings raise errors of several types where they find no library
+        raise RuntimeError(f"numclip finds no CUDA driver: {error}") from None
+    if count == 0:
+        raise RuntimeError("numclip finds no CUDA GPU")
 
 
 # --- devices ------------------------------------------------------------------------------------------------
+
+
+def current_device() -> int | None:
+    """Return the number of this thread's device; None for a thread that has none yet."""
+    error, number = cu.cuCtxGetDevice()
+    return None if error else int(number)
 
 
 class UnknownAddress(Exception):
     """An address belongs to no CUDA device."""
 
 
-def current_device() -> int:
-    """Return the number of this thread's device."""
-    number: int = cuda.current_context().device.id
-    return number
-
-
 def device_of(address: int) -> int:
     """Return the number of the device that an address belongs to."""
-    from cuda.bindings import driver
-
-    attribute = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
-    current_device()  # the driver answers once there is a context
-    error, number = driver.cuPointerGetAttribute(attribute, address)
-    if error != driver.CUresult.CUDA_SUCCESS:
+    attribute = cu.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    error, number = cu.cuPointerGetAttribute(attribute, address)
+    if error:
         raise UnknownAddress(f"the address {address:#x}, which is not one of a CUDA device: {error.name}")
     return int(number)
 
 
+@cache
+def _context(device: int) -> Any:
+    return _call(cu.cuDevicePrimaryCtxRetain, _call(cu.cuDeviceGet, device))
+
+
+class _Device:
+    """Makes a device this thread's for the time of a with statement."""
+
+    def __init__(self, number: int) -> None:
+        self._context = _context(number)
+
+    def __enter__(self) -> None:
+        _call(cu.cuCtxPushCurrent, self._context)
+
+    def __exit__(self, *_: object) -> None:
+        _call(cu.cuCtxPopCurrent)
+
+
 def on_device(number: int) -> AbstractContextManager[Any]:
     """Make a device this thread's for the time of a with statement."""
-    if current_device() == number:
-        return nullcontext()
-    context: AbstractContextManager[Any] = cuda.gpus[number]
-    return context
+    return nullcontext() if current_device() == number else _Device(number)
 
 
 # --- streams and events -------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=64)
-def _stream(handle: int) -> Any:
-    return cuda.external_stream(handle)
-
-
 def is_capturing(stream: int) -> bool:
     """Tell whether the work on a stream is not done but recorded, for a graph."""
-    from cuda.bindings import driver
-
-    _, status = driver.cuStreamIsCapturing(stream)
-    return bool(status == driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
+    status = _call(cu.cuStreamIsCapturing, stream)
+    return bool(status == cu.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
 
 
 class Event:
     """A point in the work on a stream."""
 
     def __init__(self) -> None:
-        self._event = cuda.event(timing=False)
+        self._event = _call(cu.cuEventCreate, cu.CUevent_flags.CU_EVENT_DISABLE_TIMING.value)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_event"):
+            cu.cuEventDestroy(self._event)
 
     def record(self, stream: int) -> None:
         """Make this the point behind all that a stream has been given so far."""
-        self._event.record(_stream(stream))
+        _call(cu.cuEventRecord, self._event, stream)
 
     def has_passed(self) -> bool:
         """Tell whether the work up to this point is done."""
-        return bool(self._event.query())
+        (error,) = cu.cuEventQuery(self._event)
+        return not error
+
+    def wait(self) -> None:
+        """Let the host wait until this point has passed."""
+        _call(cu.cuEventSynchronize, self._event)
 
     def hold(self, stream: int) -> None:
         """Let a stream wait until this point has passed; the host does not wait."""
-        self._event.wait(_stream(stream))
+        _call(cu.cuStreamWaitEvent, stream, self._event, 0)
 
 
 def synchronize(stream: int) -> None:
-    """Wait until the work on a stream is done."""
-    _stream(stream).synchronize()
+    """Let the host wait until the work on a stream is done."""
+    _call(cu.cuStreamSynchronize, stream)
 
 
 # --- memory -------------------------------------------------------------------------------------------------
 
 
-def allocate(words: int) -> tuple[Any, int]:
-    """Return memory of so many 64-bit words on this thread's device, and its address."""
-    memory = cuda.device_array(words, np.int64)
-    return memory, memory.__cuda_array_interface__["data"][0]
+# Scalars of Numba's are pieces of a larger array: to free memory is to wait for the device.
+_SLAB = 512
+_slabs: dict[int, Iterator[tuple[Any, int]]] = {}
+
+
+def _new_slab() -> Iterator[tuple[Any, int]]:
+    slab = cuda.device_array(_SLAB, np.float64)
+    first = slab.__cuda_array_interface__["data"][0]
+    return zip(repeat(slab), range(first, first + 8 * _SLAB, 8), strict=False)
+
+
+def empty_scalar(dtype: Any, device: int) -> Any:
+    """Return a new 0-d array of Numba's on this thread's device."""
+    slab, address = next(_slabs.get(device, iter(())), (None, 0))
+    if slab is None:
+        _slabs[device] = _new_slab()
+        slab, address = next(_slabs[device])
+    interface = {"data": (address, False), "shape": (), "typestr": np.dtype(dtype).str, "version": 3}
+    return cuda.from_cuda_array_interface(interface, owner=slab, sync=False)
 
 
 def allocate_pinned(words: int) -> NDArray[np.int64]:
@@ -113,28 +163,30 @@ def allocate_pinned(words: int) -> NDArray[np.int64]:
 
 def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
     """Copy pinned memory to a device; the host does not wait."""
-    from cuda.bindings import driver
-
-    (error,) = driver.cuMemcpyHtoDAsync(address, pinned.ctypes.data, pinned.nbytes, stream)
-    if error != driver.CUresult.CUDA_SUCCESS:
-        raise RuntimeError(f"cuMemcpyHtoDAsync: {error.name}")
+    _call(cu.cuMemcpyHtoDAsync, address, pinned.ctypes.data, pinned.nbytes, stream)
 
 
 # --- kernels ------------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)
-def _configured(kernel: Any, blocks: int, threads: int, stream: int) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Numba warns of small grids: a short list has no more to do
-        return kernel[blocks, threads, _stream(stream)]
+def load(kernel: Kernel) -> Any:
+    """Compile a kernel for this thread's device, and bring it there; return what launches it."""
+    device = _call(cu.cuCtxGetDevice)
+    attribute = cu.CUdevice_attribute
+    capability = (
+        _call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device),
+        _call(cu.cuDeviceGetAttribute, attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, device),
+    )
+    code, entry = apart.run((kernel, capability), lambda: machine_code(kernel, capability))
+    library = _call(cu.cuLibraryLoadData, code, [], [], 0, [], [], 0)
+    # Here and not at the first launch, which may be captured in a graph.
+    function = _call(cu.cuKernelGetFunction, _call(cu.cuLibraryGetKernel, library, entry.encode()))
+    types = tuple(ctypes.c_double if kind == float64 else ctypes.c_int64 for kind in kernel.types)
+    kernel.loaded[int(device)] = function, types
+    return kernel.loaded[int(device)]
 
 
-def launch(kernel: Any, blocks: int, threads: int, stream: int, *arguments: Any) -> None:
-    """Launch a kernel."""
-    try:
-        _configured(kernel, blocks, threads, stream)(*arguments)
-    except Exception as error:
-        if type(error).__name__ in ("NvvmSupportError", "DynamicLibNotFoundError"):
-            raise ImportError(f"Numba cannot compile for CUDA here: {INSTALL}") from error
-        raise
+def launch(kernel: Kernel, blocks: int, threads: int, stream: int, *arguments: float) -> None:
+    """Launch a kernel on this thread's device."""
+    function, types = kernel.loaded.get(int(_call(cu.cuCtxGetDevice))) or load(kernel)
+    _call(cu.cuLaunchKernel, function, blocks, 1, 1, threads, 1, 1, 0, stream, (arguments, types), 0)

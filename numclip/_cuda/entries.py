@@ -1,5 +1,6 @@
 """The entries of a list of CUDA arrays: located, and checked as those of the CPU are."""
 
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
@@ -10,8 +11,10 @@ from numclip._arrays.labels import Labels
 from numclip._arrays.output import NEW, Output
 from numclip._core.dtypes import BY_NAME, ITEM_SIZE
 from numclip._cuda.descriptions import name_of
-from numclip._cuda.libraries import Interface, library
+from numclip._cuda.libraries import library
+from numclip._cuda.libraries.interface import Interface
 from numclip._cuda.pack import Gap, Gaps, Row
+from numclip._cuda.streams import Stream
 from numclip._cuda.target import driver
 
 Array = NDArray[Any]
@@ -25,7 +28,8 @@ class Listing(NamedTuple):
     gaps: list[Gaps]
     results: list[Any]
     reader: Interface  # of the first array
-    streams: set[int]  # on which arrays are still being worked on
+    readers: list[Interface]  # of all arrays, one for each library
+    streams: set[int]  # that arrays name
 
 
 class Entry(NamedTuple):
@@ -33,54 +37,74 @@ class Entry(NamedTuple):
 
     row: Row
     device: int | None
-    stream: int | None
+    readers: tuple[Interface, ...] = ()
+    streams: tuple[int | None, ...] = ()
     written: Any = None
     load: Gap | None = None
     store: Gap | None = None
 
 
-def read_list(sources: list[Any], targets: list[Any] | Output, labels: Labels) -> Listing:
-    """Check all entries and their targets, raising for what is wrong, and locate them."""
+def read_list(
+    sources: list[Any], targets: list[Any] | Output, labels: Labels, stream: Stream | None
+) -> Listing:
+    """Check all entries and their targets, raising for what is wrong, and locate them.
+
+    New arrays are allocated on `stream`, or on the current one of their library.
+    """
     first, array = first_array(sources)
-    reader, usual = library(array), array.__class__
-    given, new = not isinstance(targets, Output), targets is NEW
-    results: list[Any] = [] if isinstance(targets, Output) else targets
+    reader = library(array)
     rows: list[Row] = []
-    gaps: list[Gaps] = []
-    streams: set[int] = set()
     try:
-        device, locate = reader.device(array), reader.locate
-        with driver.on_device(device):  # for new arrays
-            for index, entry in enumerate(sources):
-                target = results[index] if given else None
-                # Fast path: a dense array of the first one's library, clipped in place or into a new array.
-                if entry.__class__ is usual and (target is entry or not given):
-                    place = locate(entry)
-                    if place is not None and place.device == device and (place.writable or not given):
-                        written = place.address if given else 0
-                        if new:
-                            results.append(result := reader.empty_like(entry))
-                            written = reader.address(result)
-                        rows.append((place.address, written, place.length, place.typecode))
-                        if place.stream is not None:
-                            streams.add(place.stream)
-                        continue
-                if entry is not None:
-                    devices.refuse_mixed(sources, index, labels)
-                found = _read(entry, target, targets, labels.entry(index), labels.target(index))
-                if found.device not in (None, device):
-                    where = f"CUDA device {found.device}, {labels.entry(first)} is on {device}"
-                    raise ValueError(f"{labels.entry(index)} is on {where}")
-                rows.append(found.row)
-                if found.load or found.store:
-                    gaps.append(Gaps(index, found.load, found.store))
-                if found.stream is not None:
-                    streams.add(found.stream)
-                if new:
-                    results.append(counterparts.like(entry, found.written))
+        device = reader.device(array)
+        if device is None:
+            device = driver.current_device() or 0
+        with driver.on_device(device), reader.on_stream(stream, device) if stream else nullcontext():
+            return _read_all(sources, targets, labels, (first, reader, device), rows)
     except driver.UnknownAddress as error:
         raise ValueError(f"{labels.entry(max(first, len(rows)))} lies at {error}") from None
-    return Listing(device, rows, gaps, results, reader, streams)
+
+
+def _read_all(
+    sources: list[Any],
+    targets: list[Any] | Output,
+    labels: Labels,
+    start: tuple[int, Interface, int],
+    rows: list[Row],
+) -> Listing:
+    first, reader, device = start
+    usual, locate = array_of(sources[first]).__class__, reader.locate
+    given, new = not isinstance(targets, Output), targets is NEW
+    results: list[Any] = [] if isinstance(targets, Output) else targets
+    gaps: list[Gaps] = []
+    streams: set[int | None] = set()
+    readers: dict[type, Interface] = {type(reader): reader}
+    for index, entry in enumerate(sources):
+        target = results[index] if given else None
+        # Fast path: a dense array of the first one's library, clipped in place or into a new array.
+        if entry.__class__ is usual and (target is entry or not given):
+            place = locate(entry)
+            if place is not None and place.device in (device, None) and (place.writable or not given):
+                written = place.address if given else 0
+                if new:
+                    results.append(result := reader.empty_like(entry))
+                    written = reader.address(result)
+                rows.append((place.address, written, place.length, place.typecode))
+                streams.add(place.stream)
+                continue
+        if entry is not None:
+            devices.refuse_mixed(sources, index, labels)
+        found = _read(entry, target, targets, labels.entry(index), labels.target(index))
+        if found.device not in (None, device):
+            where = f"CUDA device {found.device}, {labels.entry(first)} is on {device}"
+            raise ValueError(f"{labels.entry(index)} is on {where}")
+        rows.append(found.row)
+        if found.load or found.store:
+            gaps.append(Gaps(index, found.load, found.store))
+        streams.update(found.streams)
+        readers.update((type(other), other) for other in found.readers)
+        if new:
+            results.append(counterparts.like(entry, found.written))
+    return Listing(device, rows, gaps, results, reader, [*readers.values()], streams - {None})  # type: ignore[arg-type]
 
 
 def _read(entry: Any, target: Any, targets: list[Any] | Output, label: str, target_label: str) -> Entry:
@@ -89,44 +113,46 @@ def _read(entry: Any, target: Any, targets: list[Any] | Output, label: str, targ
     if given:
         counterparts.check(target, entry, target_label, label)
     if entry is None:
-        return Entry((0, 0, 0, 0), None, None)
+        return Entry((0, 0, 0, 0), None)
     array, written = array_of(entry), array_of(target)
-    label, target_label = (
-        counterparts.array_label(entry, label),
-        counterparts.array_label(entry, target_label),
-    )
+    label = counterparts.array_label(entry, label)
+    target_label = counterparts.array_label(entry, target_label)
     reader = library(array)
     if given and not devices.is_cuda(written):
         raise TypeError(f"{target_label} should be a CUDA array, received {type(written)}")
-    if targets is NEW:
-        written = reader.empty_like(array)
     place = reader.locate(array)
-    if place is not None:
-        address, length, typecode, device, writable, stream = place
+    if place is not None and (not given or (written is array and place.writable)):
+        address = place.address if given else 0
         if targets is NEW:
-            row = address, library(written).address(written), length, typecode
-            return Entry(row, device, stream, written)
-        if not given or (written is array and writable):
-            return Entry((address, address if given else 0, length, typecode), device, stream)
-    return _described(array, written, reader, label, target_label)
+            written = reader.empty_like(array)
+            address = reader.address(written)
+        row = (place.address, address, place.length, place.typecode)
+        return Entry(row, place.device, (reader,), (place.stream,), written)
+    return _described(array, NEW if targets is NEW else written, reader, label, target_label)
 
 
 def _described(array: Any, written: Any, reader: Interface, label: str, target_label: str) -> Entry:
-    """Locate an entry that is not in C order, or whose target is another array."""
+    """Locate an entry that is not in C order, or whose target is another array.
+
+    `written` is the target, None where there is none, or NEW.
+    """
     source = reader.describe(array, label)
     if name_of(source.dtype) not in BY_NAME:
         raise TypeError(f"{label} has dtype {source.dtype}, expected a floating or complex dtype")
     if not source.dtype.isnative:
         raise TypeError(f"{label} has dtype {source.dtype}: a CUDA array should be of native byte order")
-    device, target = reader.device(array), None
+    device, target, readers, streams = reader.device(array), None, [reader], [reader.pending(array)]
+    if written is NEW:
+        written = reader.empty_like(array)
     if written is not None:
         target_reader = library(written)
+        readers.append(target_reader)
+        streams.append(target_reader.pending(written))
         target = target_reader.describe(written, target_label)
         checks.target(target, source, target_label, label)
-        if target.size and target_reader.device(written) != device:
-            raise ValueError(
-                f"{target_label} is on CUDA device {target_reader.device(written)}, {label} on {device}"
-            )
+        other = target_reader.device(written)
+        if target.size and other != device:
+            raise ValueError(f"{target_label} is on CUDA device {other}, {label} on {device}")
     element = BY_NAME[name_of(source.dtype)]
     typecode, reals = element.typecode, element.reals
     axes = memory.dense_axes(source)
@@ -137,7 +163,7 @@ def _described(array: Any, written: Any, reader: Interface, label: str, target_l
         if not _is_flat(target, axes, typecode):
             store = _gap(target, axes, typecode, memory.same_elements(source, target))
     row = (_address(source), address, source.size * reals, typecode)
-    return Entry(row, device, reader.pending(array), written, load, store)
+    return Entry(row, device, tuple(readers), tuple(streams), written, load, store)
 
 
 def _address(description: Array) -> int:

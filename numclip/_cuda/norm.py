@@ -16,6 +16,7 @@ from numclip._core.dtypes import FLOAT64
 from numclip._cuda.decision import decision, read_number
 from numclip._cuda.folds import array_sum, large_sums, list_sum, warp_sum
 from numclip._cuda.grid import WARPS, column, device, load_int, row_of
+from numclip._cuda.kernel import kernel, number_type
 from numclip._cuda.sums import chunk_sum
 from numclip._cuda.table import (
     ARRAY_SUMS,
@@ -148,7 +149,7 @@ def list_sum_and_prescale(typecodes: tuple[int, ...], compensated: bool) -> Any:
     return sum_safely
 
 
-@cache
+@kernel(lambda typecodes, limit_typecode: (int64, int64, number_type(limit_typecode), int64, int64))
 def norm(typecodes: tuple[int, ...], limit_typecode: int | None) -> Any:
     """Make the kernel; `limit` is the clip_norm, or where it lies on the device if it has a typecode.
 

@@ -1,34 +1,57 @@
 """Norms that the caller gives: numbers of the host, or 0-d arrays on the device."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numclip._arrays import checks, devices
-from numclip._core.dtypes import BY_NAME
-from numclip._cuda.descriptions import name_of
+from numclip._cuda.descriptions import element_of
 from numclip._cuda.libraries import library
+from numclip._cuda.libraries.interface import Interface
+from numclip._cuda.target import driver
 
 
-def clip_norm(value: Any) -> Any:
-    """Return a clip_norm: a float64, or a number on the device."""
-    return _on_device(value, "clip_norm") if devices.is_cuda(value) else checks.clip_norm(value)
+class Number(NamedTuple):
+    """A number of the host, or where a 0-d array lies: it is read when the device comes to it."""
+
+    value: float | int  # or the address
+    typecode: int | None = None  # None for a number of the host
+    device: int | None = None
+    label: str = ""
+    array: Any = None
+    reader: Interface | None = None
+
+    def streams(self) -> set[int]:
+        """Return the streams on which others may work on the array."""
+        assert self.reader is not None
+        assert self.device is not None
+        named = self.reader.pending(self.array)
+        own = self.reader.current_stream(self.device).handle
+        return {own} if named is None else {own, named}
 
 
-def use_norm(value: Any) -> Any:
-    """Return a use_norm: a float64, or a number on the device."""
-    return _on_device(value, "use_norm") if devices.is_cuda(value) else checks.use_norm(value)
+def clip_norm(value: Any) -> Number:
+    """Return a clip_norm, checked."""
+    if devices.is_cuda(value):
+        return _on_device(value, "clip_norm")
+    return Number(checks.clip_norm(value))
 
 
-def _on_device(value: Any, label: str) -> Any:
-    description = library(value).describe(value, label)
-    element = BY_NAME.get(name_of(description.dtype))
-    if description.ndim or element is None or element.reals != 1:
-        raise TypeError(f"{label} should be a real number or 0-d array. Received {type(value)}")
-    return value
+def use_norm(value: Any) -> Number:
+    """Return a use_norm, checked."""
+    if devices.is_cuda(value):
+        return _on_device(value, "use_norm")
+    return Number(checks.use_norm(value))
 
 
-def typecode_and_value(value: Any) -> tuple[int | None, float | int]:
-    """Return (None, a number of the host), or the typecode and the address of a device's."""
-    if not devices.is_cuda(value):
-        return None, float(value)
+def _on_device(value: Any, label: str) -> Number:
     reader = library(value)
-    return BY_NAME[name_of(reader.describe(value, "").dtype)].typecode, reader.address(value)
+    description = reader.describe(value, label)
+    known = element_of(description.dtype)
+    if description.ndim or known is None or known[1] != 1:
+        raise TypeError(f"{label} should be a real number or 0-d array. Received {type(value)}")
+    try:
+        place = reader.locate(value)
+    except driver.UnknownAddress as error:
+        raise ValueError(f"{label} lies at {error}") from None
+    if place is None:
+        raise ValueError(f"{label} is not aligned in memory")
+    return Number(place.address, place.typecode, place.device, label, value, reader)

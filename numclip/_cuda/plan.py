@@ -1,6 +1,7 @@
 """A list of CUDA arrays, checked and packed, and clipped: nothing here waits for the device."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,20 @@ from numclip._cuda.decision import use_given
 from numclip._cuda.entries import check_overlap, read_list
 from numclip._cuda.grid import COPY_THREADS, THREADS, WARPS
 from numclip._cuda.norm import norm
-from numclip._cuda.numbers import typecode_and_value
+from numclip._cuda.numbers import Number
 from numclip._cuda.pack import pack
 from numclip._cuda.scaling import scale
-from numclip._cuda.streams import handle_of, wait_for
+from numclip._cuda.streams import Stream, stream_of, wait_for
 from numclip._cuda.target import driver
 from numclip._cuda.workspace import Workspace, shared_workspace
+
+
+def load_kernels(typecodes: tuple[int, ...], *, writes: bool) -> None:
+    """Compile what a call needs whose norms are numbers of the host, and bring it to this thread's device."""
+    driver.load(norm(typecodes, None))
+    driver.load(use_given(None, None))
+    if writes:
+        driver.load(scale(typecodes))
 
 
 class Plan:
@@ -32,27 +41,38 @@ class Plan:
         self, t_list: Any, output: Any, labels: Labels = LIST, stream: Any = None, *, keep: bool = False
     ) -> None:
         # The lists keep the arrays alive for as long as the plan holds their addresses.
-        self._sources, targets = outputs.resolve(t_list, output)
-        listing = read_list(self._sources, targets, labels)
-        self._device, self._reader, self._streams = listing.device, listing.reader, listing.streams
+        self._sources, self._targets = outputs.resolve(t_list, output)
+        self._stream = None if stream is None else stream_of(stream)
+        self._listing = listing = read_list(self._sources, self._targets, labels, self._stream)
+        self._device, self._reader = listing.device, listing.reader
         self.results: list[Any] = listing.results
         self._table = pack(listing.rows, listing.gaps)
-        if not isinstance(targets, Output) and not self._table.apart:
+        if not isinstance(self._targets, Output) and not self._table.apart:
             self._table = pack(check_overlap(listing, self._sources, labels), listing.gaps)
-        self._writes = targets is not NONE
-        self._stream = stream
+        self._writes = self._targets is not NONE
         self._kept: Workspace | None = None
+        self._last = Stream(0)
         if keep:
-            with driver.on_device(self._device):
-                self._kept = Workspace(self._handle())
-                self._kept.fill(self._table)
-                driver.synchronize(self._kept.stream)  # once: a call on any stream finds the table there
+            self._keep()
 
-    def clip(self, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT) -> tuple[Any, None]:
+    def _keep(self) -> None:
+        """Allocate and fill memory of its own, and load the kernels: a call has nothing left but launches."""
+        with driver.on_device(self._device):
+            self._last = self._reader.current_stream(self._device)
+            self._kept = Workspace(self._last.handle)
+            self._kept.fill(self._table, self._reader, self._device)
+            driver.synchronize(self._last.handle)  # once: a call on any stream finds the table there
+            load_kernels(self._table.typecodes, writes=self._writes)
+            for gap, *_, is_store in self._table.copies:
+                driver.load(copy_elements(gap.item, is_store))
+
+    def clip(
+        self, clip_norm: Number, use_norm: Number | None = None, options: Options = DEFAULT
+    ) -> tuple[Any, None]:
         """Clip the arrays as they are now; return (norm, None): only the device knows the factor."""
-        return self._run(clip_norm, use_norm, None), None
+        return self._run(clip_norm, use_norm, with_factor=False)[0], None
 
-    def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, None]]:
+    def as_function(self, options: Options = DEFAULT) -> Callable[[Number], tuple[Any, None]]:
         """Return `clip`."""
         return self.clip
 
@@ -68,51 +88,92 @@ class Plan:
         """Raise: the norms of single arrays are measured on the CPU alone."""
         raise TypeError("tensor_norms is for arrays on the CPU")
 
-    def factor(self, clip_norm: Any, use_norm: Any = None) -> tuple[Any, Any]:
+    def factor(self, clip_norm: Number, use_norm: Number | None = None) -> tuple[Any, Any]:
         """Return (factor, norm), the factor as a 0-d float64 array of the library of the first array."""
+        norm, factor = self._run(clip_norm, use_norm, with_factor=True)
+        return factor, norm
+
+    def _run(self, clip_norm: Number, use_norm: Number | None, *, with_factor: bool) -> tuple[Any, Any]:
+        numbers = [number for number in (clip_norm, use_norm) if number is not None and number.reader]
+        for number in numbers:
+            if number.device != self._device:
+                where = f"CUDA device {number.device}, the arrays are on {self._device}"
+                raise ValueError(f"{number.label} is on {where}")
         with driver.on_device(self._device):
-            factor = self._reader.empty_scalar(np.float64, self._device)
-        return factor, self._run(clip_norm, use_norm, factor)
+            current = self._reader.current_stream(self._device)
+            stream = self._stream or current
+            # The current stream does not wait for the end of what goes to a stream that was given.
+            others = self._other_streams(numbers) - {stream.handle, current.handle}
+            for other in (others | {current.handle}) - {stream.handle}:
+                wait_for(other, stream.handle)
+            with nullcontext() if stream is current else self._reader.on_stream(stream, self._device):
+                results = self._enqueue(stream, numbers, clip_norm, use_norm, with_factor)
+            for other in others:
+                wait_for(stream.handle, other)
+            return results
 
-    def _handle(self) -> int:
-        if self._stream is not None:
-            return handle_of(self._stream)
-        return self._reader.current_stream(self._device)
+    def _enqueue(
+        self,
+        stream: Stream,
+        numbers: list[Number],
+        clip_norm: Number,
+        use_norm: Number | None,
+        with_factor: bool,
+    ) -> tuple[Any, Any]:
+        moved = stream.handle != self._last.handle  # always, for a plan that is not kept
+        capturing = moved and driver.is_capturing(stream.handle)
+        if self._kept is None and capturing:
+            # Whenever the graph is replayed, another table may stand in the memory of the stream.
+            raise RuntimeError("in a CUDA graph, call a numclip.Clipper that was made before")
+        workspace = self._kept or shared_workspace(self._device, stream.handle)
+        with workspace.lock:
+            if self._kept is not None and moved:
+                if not capturing:
+                    wait_for(self._last.handle, stream.handle)
+                self._last = stream
+            workspace.fill(self._table, self._reader, self._device)
+            results = self._launch(workspace.address, stream.handle, clip_norm, use_norm, with_factor)
+            if self._may_be_given_back(stream) and not capturing:
+                values = self._sources, self._targets, numbers, workspace.memory
+                workspace.hold(stream.handle, values)
+        return results
 
-    def _run(self, clip_norm: Any, use_norm: Any, factor: Any) -> Any:
-        with driver.on_device(self._device):
-            stream = self._handle()
-            for pending in self._streams:
-                if pending != stream:
-                    wait_for(pending, stream)
-            if self._kept is None and driver.is_capturing(stream):
-                # Whenever the graph is replayed, another table may stand in the memory of the stream.
-                raise RuntimeError("in a CUDA graph, call a numclip.Clipper that was made before")
-            workspace = self._kept or shared_workspace(self._device, stream)
-            with workspace.lock:
-                workspace.fill(self._table)
-                return self._launch(workspace.address, stream, clip_norm, use_norm, factor)
+    def _other_streams(self, numbers: list[Number]) -> set[int]:
+        """Return the streams on which others may work on these arrays, before this call and after it."""
+        others = set(self._listing.streams)
+        others.update(reader.current_stream(self._device).handle for reader in self._listing.readers[1:])
+        for number in numbers:
+            others.update(number.streams())
+        return others
 
-    def _launch(self, base: int, stream: int, clip_norm: Any, use_norm: Any, factor: Any) -> Any:
+    def _may_be_given_back(self, stream: Stream) -> bool:
+        """Tell whether memory may get another use while the stream still needs it, if nothing holds it."""
+        elsewhere = self._stream is not None or (
+            self._kept is not None and self._kept.stream != stream.handle
+        )
+        return elsewhere or any(reader.reuses_memory for reader in self._listing.readers)
+
+    def _launch(
+        self, base: int, stream: int, clip_norm: Number, use_norm: Number | None, with_factor: bool
+    ) -> tuple[Any, Any]:
         table, reader = self._table, self._reader
-        limit_typecode, limit = typecode_and_value(clip_norm)
-        factor = 0 if factor is None else reader.address(factor)
+        factor = reader.empty_scalar(np.float64, self._device) if with_factor else None
+        factor_address = 0 if factor is None else reader.address(factor)
         self._copy(base, stream, stores=False)
-        blocks = -(-table.chunks // WARPS) or 1
+        blocks, limit = -(-table.chunks // WARPS) or 1, clip_norm.value
         if use_norm is None:
             dtype = np.float64 if table.compensated else np.float32
             result = reader.empty_scalar(dtype, self._device)
-            arguments = base, table.count, limit, reader.address(result), factor
-            driver.launch(norm(table.typecodes, limit_typecode), blocks, THREADS, stream, *arguments)
+            kernel, address = norm(table.typecodes, clip_norm.typecode), reader.address(result)
+            driver.launch(kernel, blocks, THREADS, stream, base, table.count, limit, address, factor_address)
         else:
-            typecode, given = typecode_and_value(use_norm)
-            driver.launch(use_given(limit_typecode, typecode), 1, 1, stream, base, limit, given, factor)
-            result = use_norm
+            kernel, result = use_given(clip_norm.typecode, use_norm.typecode), None
+            driver.launch(kernel, 1, 1, stream, base, limit, use_norm.value, factor_address)
         if self._writes:
             in_place = int(table.in_place)
             driver.launch(scale(table.typecodes), blocks, THREADS, stream, base, table.count, in_place)
             self._copy(base, stream, stores=True)
-        return result
+        return result, factor
 
     def _copy(self, base: int, stream: int, *, stores: bool) -> None:
         """Copy arrays with gaps to their buffers, or back."""

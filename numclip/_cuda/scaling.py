@@ -9,6 +9,7 @@ from numclip._core import contract
 from numclip._core.contract import LANES
 from numclip._core.dtypes import ITEM_SIZE
 from numclip._cuda.grid import WARPS, by_typecode, column, device, item_size, load_double, load_int, row_of
+from numclip._cuda.kernel import kernel
 from numclip._cuda.table import FACTOR, FIRST_CHUNK, LENGTH, PREFACTOR, SOURCE, TARGET, TYPECODE
 from numclip._cuda.target import intrinsics
 
@@ -141,7 +142,7 @@ def scale_chunk(typecode: int) -> Any:
     return write
 
 
-@cache
+@kernel(lambda typecodes: (int64, int64, int64))
 def scale(typecodes: tuple[int, ...]) -> Any:
     """Make the kernel that writes the clipped values, a warp for each chunk."""
     write = by_typecode(typecodes, scale_chunk)

@@ -1,6 +1,6 @@
-"""Streams by their handles: those of a library, of the caller, and the order between two of them."""
+"""Streams by their handles, and the order between two of them."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numclip._cuda.target import driver
 
@@ -8,17 +8,24 @@ from numclip._cuda.target import driver
 LEGACY, PER_THREAD = 1, 2
 
 
-def handle_of(stream: Any) -> int:
-    """Return the handle of a stream of CuPy, torch, Numba or cuda.core, or of a plain handle."""
+class Stream(NamedTuple):
+    """A stream, and what keeps it alive."""
+
+    handle: int
+    owner: Any = None
+
+
+def stream_of(stream: Any) -> Stream:
+    """Return a stream of CuPy, torch, Numba or cuda.core, or of a plain handle."""
     handle: Any = stream
     if callable(protocol := getattr(stream, "__cuda_stream__", None)):
         handle = protocol()[1]
     else:
-        for name in ("cuda_stream", "ptr", "handle"):
-            handle = getattr(stream, name, handle)
+        for name in ("cuda_stream", "ptr", "handle", "value"):  # the last, of the handles of ctypes
+            handle = getattr(handle, name, handle)
     try:
         if not isinstance(handle, str):
-            return int(handle) or LEGACY
+            return Stream(int(handle or 0) or LEGACY, stream)
     except TypeError:
         pass
     raise TypeError(f"stream should be a CUDA stream or its handle. Received {type(stream)}")

@@ -13,6 +13,7 @@ from oracle import (
     exact_root,
     exact_sum_of_squares,
     is_wide,
+    largest_error,
     ordered_norm,
     ordered_root,
     rounded,
@@ -23,12 +24,6 @@ from numclip import clip_by_global_norm, global_norm
 
 SINGLES = [np.float32, np.complex64]
 DOUBLES = [np.float64, np.complex128]
-
-
-def largest_error(actual, exact, dtype):
-    """The largest distance of float64 values from exact ones, in ulps of `dtype`."""
-    pairs = zip(as_reals(actual).tolist(), exact, strict=True)
-    return max(float(abs(Fraction(value) - wanted) / ulp(wanted, dtype)) for value, wanted in pairs)
 
 
 def random_list(rng, dtype):
@@ -57,29 +52,12 @@ def test_the_ordered_norm_is_close_to_the_exact_one(rng):
 # --- norms --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if not is_wide(np.empty(0, d))], ids=str)
 def test_norms_of_32_bits_or_fewer_are_correctly_rounded(rng, dtype):
     for _ in range(50):
         t_list = random_list(rng, dtype)
         assert_same_norm(global_norm(t_list), np.float32(rounded(exact_norm(t_list), np.float32)))
-
-
-def random_wide_list(rng, dtype):
-    """Up to 40,000 elements in up to four arrays, of one magnitude or of many, and sometimes with float32."""
-    exponents = (0, 0) if rng.random() < 0.5 else (-3, 3)
-    sizes = rng.integers(1, 10_000, rng.integers(1, 5)) if rng.random() < 0.3 else rng.integers(1, 60, 3)
-    t_list = [random_array(rng, dtype, (size,), exponents) for size in sizes.tolist()]
-    if rng.random() < 0.3:
-        t_list.append(random_array(rng, np.float32, (5000,), exponents))
-    return t_list
-
-
-@pytest.mark.cpu
-@pytest.mark.parametrize("dtype", DOUBLES)
-def test_norms_of_64_bits_are_correctly_rounded(rng, dtype):
-    for _ in range(100):
-        t_list = random_wide_list(rng, dtype)
-        assert_same_norm(global_norm(t_list), np.float64(rounded(exact_norm(t_list), np.float64)))
 
 
 TINY_AND_HUGE = {
@@ -102,6 +80,7 @@ def test_tiny_and_huge_elements_have_their_true_norm(dtype, value):
         assert_same_norm(norm, np.float32(rounded(exact_norm(t_list), np.float32)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", DOUBLES)
 @pytest.mark.parametrize("size", [3, 5000])
 @pytest.mark.parametrize(
@@ -113,15 +92,6 @@ def test_float64_sums_neither_overflow_nor_underflow(rng, dtype, exponent, size)
         exact, norm = exact_norm(entries), Fraction(float(global_norm(entries)))
         assert abs(norm - exact) <= max(exact / 10**14, ulp(exact, np.float64))
         assert_same_norm(global_norm(entries), ordered_norm(entries))
-
-
-@pytest.mark.cpu
-def test_sixteen_million_elements(rng):
-    """A sum in float32 stops growing at 2**24 equal terms, and is off long before."""
-    size, tenth = 16_000_000, np.float32(0.1)
-    exact = exact_root(size * Fraction(float(tenth)) ** 2)
-    norm = global_norm([np.full(size, tenth)])
-    assert_same_norm(norm, np.float32(rounded(exact, np.float32)))
 
 
 def test_a_norm_beyond_float32_is_infinite_and_still_clips():
@@ -152,18 +122,6 @@ def test_float32_results_of_any_magnitude_are_within_051_ulp(rng, dtype, clip_no
     assert largest_error(clipped[0], exact_clipped(t_list, clip_norm)[0], np.float32) <= 0.51
 
 
-@pytest.mark.cpu
-@pytest.mark.parametrize("dtype", DOUBLES)
-def test_float64_results_are_within_15_ulp_of_the_formula(rng, dtype):
-    """Half an ulp for the product, and up to one for the rounding of the factor."""
-    for _ in range(60):
-        t_list = random_wide_list(rng, dtype)
-        clip_norm = float(exact_norm(t_list)) * rng.uniform(1e-3, 0.999)
-        clipped, _ = clip_by_global_norm(t_list, clip_norm)
-        for result, exact in zip(clipped, exact_clipped(t_list, clip_norm), strict=True):
-            assert largest_error(result, exact, result.dtype) <= (1.5 if is_wide(result) else 0.51)
-
-
 @pytest.mark.parametrize("clip_norm", [1e-300, 1e-100, 1e-10, 0.1])
 @pytest.mark.parametrize("use_norm", [1e200, 1e300, 1.7e308])
 def test_a_factor_may_be_smaller_than_a_normal_float64(rng, use_norm, clip_norm):
@@ -190,8 +148,9 @@ def test_a_subnormal_threshold_loses_no_bits(use_norm, clip_norm):
 
 
 @pytest.mark.parametrize("clip_norm", [4000 / 3, 33.3, 1e-5, 1e300])
-def test_small_elements_beside_a_norm_beyond_float64(clip_norm):
-    huge = np.broadcast_to(1.7e308, (1_000_000,))
+@pytest.mark.parametrize("size", [20_000, pytest.param(1_000_000, marks=pytest.mark.slow)])
+def test_small_elements_beside_a_norm_beyond_float64(size, clip_norm):
+    huge = np.broadcast_to(1.7e308, (size,))
     t_list = [huge, np.array([0.7, -1e5, 3e-300, 1e300])]
     clipped, _ = clip_by_global_norm(t_list, clip_norm)
     exact = [Fraction(x) * Fraction(clip_norm) / exact_norm(t_list) for x in t_list[1].tolist()]
@@ -204,45 +163,6 @@ def test_float64_lists_of_any_magnitude_are_clipped(value):
     clip_norm = value / 2
     clipped, norm = clip_by_global_norm(t_list, clip_norm)
     assert largest_error(clipped[0], exact_clipped(t_list, clip_norm, use_norm=norm)[0], np.float64) <= 1.5
-
-
-@pytest.mark.cpu
-@pytest.mark.parametrize("clip_norm", [1.0, 3e-5, 517.3])
-@pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
-def test_halves_are_the_exact_product_rounded_once(half, clip_norm):
-    """For every bit pattern."""
-    every = np.arange(2**16, dtype=np.uint16).view(half)
-    finite = every[np.isfinite(as_reals(every))]
-    use_norm = 1000.7
-    by = Fraction(float(clip_norm / use_norm))
-    clipped, _ = clip_by_global_norm([finite], clip_norm, use_norm)
-    expected = np.array([rounded(Fraction(x) * by, half) for x in as_reals(finite).tolist()])
-    np.testing.assert_array_equal(as_reals(clipped[0]), expected)
-
-
-@pytest.mark.cpu
-@pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)
-def test_whole_vectors_of_halves_have_the_bits_of_single_elements(rng, half):
-    """Whole vectors go by way of float32 where that is sure to round the same, the rest by way of float64."""
-    every = np.arange(2**16, dtype=np.uint16).view(half)
-    pieces = np.split(every, range(31, every.size, 31))
-    factors = [
-        0.5,
-        0.75,
-        2.0**-14,
-        2.0**-99,
-        2.0**-101,
-        1e-39,
-        1 - 2.0**-53,
-        *rng.random(20),
-        *rng.random(5) * 1e-5,
-    ]
-    for factor in factors:
-        [whole], _ = clip_by_global_norm([every], factor, 1.0)
-        parts, _ = clip_by_global_norm(pieces, factor, 1.0)
-        same = whole.view(np.uint16) == np.concatenate(parts).view(np.uint16)
-        assert (same | np.isnan(whole)).all()
-        assert np.isnan(np.concatenate(parts)[np.isnan(whole)]).all()
 
 
 @pytest.mark.parametrize("half", HALVES, ids=lambda half: half.__name__)

@@ -156,6 +156,11 @@ def test_what_is_not_a_real_number_is_refused(clip_norm):
         clip_by_global_norm(t_list, clip_norm, out=t_list)
 
 
+def test_none_is_refused_with_the_way_to_switch_clipping_off():
+    with pytest.raises(TypeError, match=r'Received None\. To switch clipping off, pass float\("inf"\)$'):
+        clip_by_global_norm(three_and_four(), None)
+
+
 @pytest.mark.parametrize("clip_norm", [-1, -1e-300, -INF, np.float32(-1), np.array(-1), -5e-324], ids=repr)
 def test_negative_thresholds_are_refused(clip_norm):
     t_list = three_and_four()

@@ -1,7 +1,6 @@
 import copy
 import gc
 import pickle
-import re
 import weakref
 
 import numpy as np
@@ -86,37 +85,6 @@ def test_it_keeps_the_arrays_alive():
     del clipper
     gc.collect()
     assert alive() is None
-
-
-@pytest.mark.cpu
-def test_an_array_that_it_holds_is_not_resized():
-    array, owner = np.ones(10), np.ones((4, 4))
-    clipper = Clipper([array, owner[:, 1:3]], 1.0)
-    for held in (array, owner):
-        with pytest.raises(ValueError, match="cannot resize"):
-            held.resize(10_000, refcheck=False)
-    assert clipper() == np.sqrt(18)
-    del clipper
-    array.resize(20, refcheck=False)
-    assert array.size == 20
-
-
-@pytest.mark.cpu
-def test_errors_name_what_is_wrong():
-    with pytest.raises(ValueError, match=re.escape("clip_norm should be non-negative. Received -1.0")):
-        Clipper(grads(), -1.0)
-    with pytest.raises(TypeError, match=re.escape("t_list[0] has dtype int64")):
-        Clipper([np.arange(3)], 1.0)
-    with pytest.raises(
-        TypeError, match=re.escape("out[0] should be an array, received <class 'numpy.float32'>")
-    ):
-        Clipper([np.float32(1)], 1.0)
-    read_only = np.ones(3)
-    read_only.flags.writeable = False
-    with pytest.raises(ValueError, match=re.escape("out[0] is read-only")):
-        Clipper([read_only], 1.0)
-    with pytest.raises(ValueError, match="clip_norm should not be NaN"):
-        Clipper(grads(), 1.0)(clip_norm=float("nan"))
 
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])

@@ -80,6 +80,22 @@ def test_a_dict_is_refused_with_the_way_to_pass_its_values(function):
     assert "list(grads.values())" in str(caught.value)
 
 
+@pytest.mark.parametrize("t_list", [three_and_four()[0], 3.0, np.float32(3)], ids=type_name)
+@both_functions
+def test_a_bare_array_is_refused_with_the_way_to_pass_it(function, t_list):
+    with pytest.raises(TypeError, match=r"Wrap it, \[t\], or use clip_by_norm$"):
+        function(t_list)
+
+
+@pytest.mark.parametrize(
+    "t_list", [iter(()), map(abs, ()), {}.values(), set(), (i for i in ())], ids=type_name
+)
+@both_functions
+def test_what_can_be_made_a_list_is_refused_with_the_way_to_make_it(function, t_list):
+    with pytest.raises(TypeError, match=r"Pass list\(\.\.\.\) of it$"):
+        function(t_list)
+
+
 @pytest.mark.parametrize("t_list", [[], [None], [None, None], ()], ids=str)
 def test_lists_without_an_array_have_norm_zero(t_list):
     clipped, norm = clip_by_global_norm(t_list, 1.0)

@@ -15,43 +15,6 @@ from numclip import clip_by_global_norm
 FLOAT32 = np.float32
 
 
-BAD_TARGETS = {
-    "shape": (np.ones(2, FLOAT32), ValueError, "out[1] has shape (2,), t_list[1] has shape (3,)"),
-    "more axes": (np.ones((3, 1), FLOAT32), ValueError, "out[1] has shape (3, 1), t_list[1] has shape (3,)"),
-    "dtype": (np.ones(3), TypeError, "out[1] has dtype float64, t_list[1] has dtype float32"),
-    "byte order": (np.ones(3, np.dtype(FLOAT32).newbyteorder("S")), TypeError, "out[1] has dtype "),
-    "int": (np.ones(3, int), TypeError, "out[1] has dtype int64, t_list[1] has dtype float32"),
-    "read-only": (read_only(np.ones(3, FLOAT32)), ValueError, "out[1] is read-only"),
-    "broadcast": (np.broadcast_to(FLOAT32(1), 3), ValueError, "out[1] is read-only"),
-    "float": (1.0, TypeError, "out[1] should be an array, received <class 'float'>"),
-    "scalar": (FLOAT32(1), TypeError, "out[1] should be an array, received <class 'numpy.float32'>"),
-    "list": ([1.0, 2.0, 3.0], TypeError, "out[1] should be an array, received <class 'list'>"),
-    "None": (None, TypeError, "out[1] should be an array, received <class 'NoneType'>"),
-    "slices": (slices_of(np.ones(3, FLOAT32)), TypeError, "out[1] should be an array, received <class "),
-    "masked": (np.ma.masked_array(np.ones(3, FLOAT32)), TypeError, "out[1] "),
-}
-
-
-@pytest.mark.cpu
-@pytest.mark.parametrize("clip_norm", [1.0, 1e6], ids=["clipped", "kept"])
-@pytest.mark.parametrize("case", BAD_TARGETS)
-def test_a_target_that_does_not_fit_is_refused_before_anything_is_written(case, clip_norm):
-    target, exception, message = BAD_TARGETS[case]
-    first, last = ramp(5000), ramp(2)
-    watched = [first, last, *([target] if isinstance(target, np.ndarray) else [])]
-    with raises_unwritten(exception, message, *watched):
-        clip_by_global_norm([first, ramp(3), last], clip_norm, out=[first, target, last])
-
-
-@pytest.mark.cpu
-@pytest.mark.parametrize("scalar", [3.0, FLOAT32(3), [3.0, 4.0]], ids=["float", "NumPy scalar", "list"])
-def test_what_cannot_be_written_cannot_be_clipped_in_place(scalar):
-    t_list = [ramp(3), scalar]
-    message = f"out[1] should be an array, received {type(scalar)}"
-    with raises_unwritten(TypeError, message, t_list[0]):
-        clip_by_global_norm(t_list, 1.0, out=t_list)
-
-
 @pytest.mark.parametrize("layout", [read_only, broadcast])
 def test_read_only_entries_cannot_be_clipped_in_place(layout):
     t_list = [ramp(3), layout(ramp(3))]
@@ -102,12 +65,3 @@ def test_out_needs_to_be_a_sequence(out):
     t_list = [ramp(3)]
     with raises_unwritten(TypeError, f"out should be a sequence of arrays. Received {type(out)}", *t_list):
         clip_by_global_norm(t_list, 1.0, out=out)
-
-
-@pytest.mark.cpu
-@pytest.mark.parametrize("clip_norm", [0.0, 1.0, 1e6], ids=str)
-@pytest.mark.parametrize("bad", [np.ones(2, int), "abc", np.ma.masked_array([1.0]), object()], ids=type)
-def test_a_bad_entry_at_the_end_leaves_the_others_unwritten(bad, clip_norm):
-    t_list = [ramp(5000), ramp(3, np.float64), bad]
-    with raises_unwritten(TypeError, "t_list[2] ", *t_list[:2]):
-        clip_by_global_norm(t_list, clip_norm, out=t_list)

@@ -67,12 +67,14 @@ def test_in_place_and_into_another_array(rng, layout, dtype):
     assert_same_bits(t, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [None, 1])
 @pytest.mark.parametrize("clip_norm", [20.0, INF, np.float32(1e38), 1e300])
 def test_a_norm_within_the_limit_changes_nothing(axes, clip_norm):
     assert_same_bits(clip_by_norm(ROWS, clip_norm, axes), ROWS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [None, 0, 1, (0, 1), ()], ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_limit_of_zero_gives_zeros(dtype, axes):
@@ -229,7 +231,7 @@ BAD = {
     "array": ((ROWS, np.ones(2)), TypeError, "clip_norm should be a real number or 0-d array. Received <"),
     "a negative": ((ROWS, [1.0, -2.0], 0), ValueError, "clip_norm should be non-negative. Received -2.0"),
     "a NaN": ((ROWS, [1.0, NAN], 0), ValueError, "clip_norm should not be NaN"),
-    "a str": ((ROWS, "1", 0), TypeError, "clip_norm should be real. Received an array of dtype <U1"),
+    "a str": ((ROWS, "1", 0), TypeError, "clip_norm is a <class 'str'>, expected a real number or an array"),
     "complex": ((ROWS, 1j, 0), TypeError, "clip_norm should be real. Received an array of dtype complex128"),
     "sides": ((ROWS, [1, 2], 1), ValueError, "clip_norm has shape (2,), which does not broadcast to (2, 1)"),
     "axis": ((ROWS, 1.0, 2), ValueError, "axes: axis 2 is out of bounds for array of dimension 2"),

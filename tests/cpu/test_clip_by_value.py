@@ -9,11 +9,18 @@ from arrays import (
     WRITABLE_LAYOUTS,
     arrays,
     assert_same_bits,
+    byte_swapped,
     content,
+    field_of_records,
+    in_c_order,
+    in_fortran_order,
+    misaligned,
     raises_unwritten,
     random_array,
     read_only,
+    reversed_in_memory,
     starts_with,
+    with_axes_rotated,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -138,33 +145,137 @@ def test_out_receives_the_result():
     assert_clipped(out, T, 0.0, 1.0)
 
 
+# --- one bound, and integers --------------------------------------------------------------------------------
+
+INTEGER_DTYPES = [np.dtype(code) for code in "bBhHiIlLqQ"]
+# The others put NaN between the elements.
+INTEGER_LAYOUTS = [
+    in_c_order,
+    in_fortran_order,
+    with_axes_rotated,
+    reversed_in_memory,
+    misaligned,
+    field_of_records,
+    byte_swapped,
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.__name__)
+def test_none_is_no_bound(layout, dtype):
+    t = layout(np.array([[-3, 0, 5], [7, -8, 2]], dtype))
+    assert_clipped(clip_by_value(t, None, 2), t, -INF, 2)
+    assert_clipped(clip_by_value(t, -2, None), t, -2, INF)
+    assert_clipped(clip_by_value(t, None, np.array([1, 2, 3])), t, -INF, np.array([1, 2, 3]))
+
+
+@pytest.mark.parametrize("layout", INTEGER_LAYOUTS, ids=lambda layout: layout.__name__)
+@pytest.mark.parametrize("dtype", INTEGER_DTYPES, ids=lambda dtype: dtype.char)
+def test_integers_of_every_size_and_layout(layout, dtype):
+    limits = np.iinfo(dtype)
+    t = layout(np.array([[limits.min, 0, 1], [5, 100, limits.max]], dtype))
+    for low, high in [(1, 100), (2, 50.0), (limits.min, limits.max), (7, 3), (np.int8(3), np.float16(4))]:
+        wanted = np.maximum(np.minimum(t.astype(object), int(high)), int(low))
+        result = clip_by_value(t, low, high)
+        assert result.dtype.type is t.dtype.type
+        assert result.tolist() == wanted.tolist()
+    wanted = np.maximum(np.minimum(t.astype(object), 4), np.array([[1], [2]], object)).tolist()
+    assert clip_by_value(t, [[1], [2]], [4.0, 4.0, 4.0], out=t) is t
+    assert t.tolist() == wanted
+    assert clip_by_value(t, None, 1).tolist() == np.minimum(t, 1).tolist()
+    assert clip_by_value(t, np.array([3]), None).tolist() == np.maximum(t, 3).tolist()
+
+
+def test_the_largest_integers_are_exact_bounds():
+    for dtype in (np.int64, np.uint64):
+        most = np.iinfo(dtype).max
+        t = np.array([most, most - 1, 0], dtype)
+        assert clip_by_value(t, 0, most - 1).tolist() == [most - 1, most - 1, 0]
+        assert clip_by_value(t, np.array(most - 1, dtype), None).tolist() == [most, most - 1, most - 1]
+        with pytest.raises(ValueError, match=r"clip_value_max should be representable in u?int64\. Received"):
+            clip_by_value(t, 0, float(most))
+
+
+def test_values_of_integers_are_clipped_in_their_containers():
+    slices = IndexedSlices(np.arange(4), np.arange(4))
+    assert clip_by_value(slices, 1, 2).values.tolist() == [1, 1, 2, 2]
+    assert clip_by_value(scipy.sparse.csr_array(np.diag([3, -4])), -1, 1).data.tolist() == [1, -1]
+    assert_same_bits(clip_by_value([3, -1], 0, 1), np.array([1, 0]))
+
+
+def test_bounds_may_be_scalars_of_any_kind():
+    for bound in (1, 1.0, np.float32(1), np.int8(1), np.array(1.0), [1.0], np.array([1], ml_dtypes.bfloat16)):
+        assert_clipped(clip_by_value(T, -1, bound), T, -1, 1)
+
+
 # --- what is refused ----------------------------------------------------------------------------------------
 
 BASE = np.arange(8, dtype=np.float32)
+INTEGERS = np.arange(3, dtype=np.uint8)
 BAD = {
     "None": ((None, 0, 1), {}, TypeError, "t should be an array. Received None"),
-    "int": (
-        (np.ones(2, int), 0, 1),
-        {},
-        TypeError,
-        "t has dtype int64, expected a floating or complex dtype",
-    ),
+    "bools": ((np.ones(2, bool), 0, 1), {}, TypeError, "t has dtype bool, expected a floating or integer"),
+    "times": ((np.ones(2, "m8[s]"), 0, 1), {}, TypeError, "t has dtype timedelta64[s], expected a floating"),
     "complex": (
         (np.ones(2, complex), 0, 1),
         {},
         TypeError,
-        "t has dtype complex128, expected a floating dtype",
+        "t has dtype complex128, expected a floating or integer dtype",
     ),
     "masked": ((np.ma.masked_array(T), 0, 1), {}, TypeError, "t is a masked array"),
     "NaN": ((T, NAN, 1), {}, ValueError, "clip_value_min should not be NaN"),
     "a NaN": ((T, 0, [1.0] * 5 + [NAN]), {}, ValueError, "clip_value_max should not be NaN"),
-    "str": ((T, "0", 1), {}, TypeError, "clip_value_min should be real. Received an array of dtype <U1"),
-    "bool": ((T, 0, True), {}, TypeError, "clip_value_max should be real. Received an array of dtype bool"),
-    "no bound": (
-        (T, None, 1),
+    "str": (
+        (T, "0", 1),
         {},
         TypeError,
-        "clip_value_min should be real. Received an array of dtype object",
+        "clip_value_min is a <class 'str'>, expected a real number",
+    ),
+    "bool": ((T, 0, True), {}, TypeError, "clip_value_max should be real. Received an array of dtype bool"),
+    "no bounds": (
+        (T, None, None),
+        {},
+        TypeError,
+        "clip_value_min and clip_value_max should not both be",
+    ),
+    "masked bound": ((T, np.ma.masked_array([0.0]), 1), {}, TypeError, "clip_value_min is a masked array"),
+    "no integer": (
+        (INTEGERS, 0.5, 1),
+        {},
+        ValueError,
+        "clip_value_min should be representable in uint8. Received np.float64(0.5)",
+    ),
+    "too small": ((INTEGERS, -1, 1), {}, ValueError, "clip_value_min should be representable in uint8. Rec"),
+    "too large": (
+        (INTEGERS, 0, [1, 256, 3]),
+        {},
+        ValueError,
+        "clip_value_max should be representable in u",
+    ),
+    "far too large": ((INTEGERS, 0, 10**30), {}, ValueError, "clip_value_max should be representable in u"),
+    "infinite": (
+        (INTEGERS, 0, INF),
+        {},
+        ValueError,
+        "clip_value_max should be representable in u",
+    ),
+    "NaN of integers": (
+        (INTEGERS, NAN, 1),
+        {},
+        ValueError,
+        "clip_value_min should be representable in uint8",
+    ),
+    "bool bound": (
+        (INTEGERS, True, 1),
+        {},
+        TypeError,
+        "clip_value_min should be real. Received an array of dt",
+    ),
+    "broadcast of integers": (
+        (INTEGERS, 0, [1, 2]),
+        {},
+        ValueError,
+        "clip_value_max has shape (2,), which",
     ),
     "complex bound": (
         (T, 0, 1j),

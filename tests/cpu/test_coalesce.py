@@ -168,7 +168,7 @@ REFUSED = {
     "0-d": (TWO, 1, None, ValueError, "indices has shape (), values has shape (2, 3)"),
     "float": (TWO, [0.0, 1.0], None, TypeError, "indices has dtype float64, expected integers"),
     "bool": (TWO, [True, False], None, TypeError, "indices has dtype bool, expected integers"),
-    "None": (TWO, None, None, TypeError, "indices has dtype object, expected integers"),
+    "None": (TWO, None, None, TypeError, "indices is a <class 'NoneType'>, expected an array"),
     "ragged": (TWO, [[0], [1, 2]], None, TypeError, "indices cannot be read as an array: "),
     "0-d values": (
         np.float32(1),

@@ -36,6 +36,7 @@ def assert_all_kinds(outcomes, count):
     assert min(outcomes.values()) > count // 30
 
 
+@pytest.mark.slow
 def test_thousands_of_calls_do_what_they_should():
     assert_all_kinds(fuzz(0, 4000), 4000)
 

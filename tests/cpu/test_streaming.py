@@ -24,6 +24,7 @@ print(sha.hexdigest())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("complex128", marks=pytest.mark.long)])
 def test_streaming_stores_give_the_bits_of_ordinary_ones(tmp_path, dtype):
     # The constant is part of the machine code, which the disk cache does not know: a cache for each.

@@ -2,8 +2,6 @@
 
 Guards against what ``@njit(cache=True)`` of plain Numba does:
 
-- where no directory can be written, and in a zip, the import fails with "cannot cache function: no locator
-  available": https://github.com/numba/numba/issues/4908;
 - a truncated file raises EOFError at the call: https://github.com/numba/numba/issues/10434;
 - an edited helper in another file goes unnoticed: https://github.com/numba/numba/issues/1833.
 """
@@ -12,49 +10,29 @@ import os
 import random
 import re
 import shutil
-import subprocess
-import sys
-import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
 import pytest
-from numba import types
-from processes import ROOT, run_python
+from caching import (
+    ARGUMENTS,
+    CLIP,
+    DECIDE,
+    DECISION,
+    FROM_CACHE,
+    ONE_KIND,
+    PLAIN_NUMBA,
+    clip,
+    compiled,
+    copy_of_package,
+    zipped,
+)
+from numba import typeof
+from processes import run_python
 
 from numclip._core.jit import kernel
 from numclip._cpu import kernels
-
-CLIP = """
-import numpy as np
-import numclip
-for dtype in {dtypes}:
-    [clipped], norm = numclip.clip_by_global_norm([np.array([3, 4], dtype)], 2.5)
-    assert norm == 5.0
-    assert clipped.tolist() == [1.5, 2.0]
-print(numclip.__file__)
-"""
-ONE_KIND = CLIP.format(dtypes=["float32"])
-
-# Half a second to compile, where the kernels that clip take two.
-DECIDE = """
-import numclip
-from numclip._cpu import kernels
-assert kernels.decide()(5.0, 0.0, 1.0, 2.5, False) == (5.0, 0.5, 1.0, 0.5)
-print(numclip.__file__)
-"""
-
-
-def clip(code=DECIDE, **settings):
-    """Clip in a process of its own; return where the package came from."""
-    run = run_python("-P", "-c", code, **settings)
-    assert run.stderr == ""
-    return run.stdout.strip()
-
-
-def compiled(directory):
-    """The files of machine code below a directory."""
-    return sorted(Path(directory).rglob("*.nb?"))
 
 
 @pytest.fixture
@@ -67,8 +45,8 @@ def cache(tmp_path, monkeypatch):
 
 def found_in_cache():
     """Compile the kernel as a new process would; tell whether it came from the cache."""
-    decide = kernel(lambda: (*[types.float64] * 4, types.boolean))(kernels.decide.body)
-    assert decide()(5.0, 0.0, 1.0, 2.5, False) == (5.0, 0.5, 1.0, 0.5)
+    decide = kernel(lambda: tuple(map(typeof, ARGUMENTS)))(kernels.decide.body)
+    assert decide()(*ARGUMENTS) == DECISION
     return sum(decide.dispatchers[False].stats.cache_hits.values()) == 1
 
 
@@ -77,9 +55,7 @@ def test_the_second_time_nothing_is_compiled(cache):
     assert len(compiled(cache)) == 1
 
 
-FROM_CACHE = "import numba\nfrom numba.core import compiler\ncompiler.compile_extra = None\n"
-
-
+@pytest.mark.slow
 def test_the_second_process_compiles_nothing(tmp_path):
     clip(ONE_KIND, NUMBA_CACHE_DIR=str(tmp_path))
     clip(FROM_CACHE + ONE_KIND, NUMBA_CACHE_DIR=str(tmp_path))
@@ -113,6 +89,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 def test_a_damaged_file_is_a_miss(cache, how):
     [file] = compiled(cache)
@@ -133,80 +110,12 @@ def test_a_directory_that_goes_while_it_is_used(cache, how):
     assert not found_in_cache() or how == "a file in its place"
 
 
-# --- where the package lies ---------------------------------------------------------------------------------
-
-
-def copy_of_package(directory):
-    return shutil.copytree(
-        ROOT / "numclip", Path(directory) / "numclip", ignore=shutil.ignore_patterns("__pycache__")
-    )
-
-
-# Root reads and writes whatever the permissions say, unless it gives up this capability.
-IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
-UNPRIVILEGED = ["setpriv", "--bounding-set=-dac_override"] if IS_ROOT else []
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs the permissions of Unix")
-@pytest.mark.skipif(UNPRIVILEGED and not shutil.which("setpriv"), reason="root needs setpriv")
-def test_a_read_only_installation_without_a_home(tmp_path):
-    package, home = copy_of_package(tmp_path), tmp_path / "home"
-    home.mkdir()
-    places = [*package.rglob("*"), package, home, tmp_path]
-    for path in places:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-    nowhere = {name: str(home) for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
-
-    def run(code):
-        command = [*UNPRIVILEGED, sys.executable, "-P", "-c", code]
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path), **nowhere}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-    try:
-        assert "PermissionError" in run("import pathlib; pathlib.Path.home().joinpath('file').touch()").stderr
-        clipped = run(DECIDE)
-    finally:
-        for path in places:
-            path.chmod(0o755)
-    assert (clipped.stdout, clipped.stderr) == (f"{package / '__init__.py'}\n", "")
-    assert compiled(tmp_path) == []
-
-
-def test_no_directory_can_be_written(tmp_path):
-    # As above, where permissions do not help: every place is below a file.
-    package = copy_of_package(tmp_path)
-    (package / "_cpu" / "__pycache__").write_text("no directory")
-    file = tmp_path / "file"
-    file.write_text("no directory")
-    settings = {"HOME": str(file), "XDG_CACHE_HOME": str(file / "a"), "NUMBA_CACHE_DIR": str(file / "b")}
-    assert clip(PYTHONPATH=str(tmp_path), **settings) == str(package / "__init__.py")
-    shown = run_python("-P", "-m", "numclip", PYTHONPATH=str(tmp_path), **settings).stdout
-    assert "none can be written" in shown
-
-
-def zipped(directory, edit=None):
-    path = Path(directory) / "numclip.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for source in (ROOT / "numclip").rglob("*.py"):
-            text = source.read_text(encoding="utf-8")
-            archive.writestr(str(source.relative_to(ROOT)), edit(source.name, text) if edit else text)
-    return path
-
-
-def test_the_package_in_a_zip(tmp_path):
-    path = zipped(tmp_path)
-    cache = tmp_path / "cache"
-    for code in (DECIDE, FROM_CACHE + DECIDE):
-        settings = {"XDG_CACHE_HOME": str(cache), "HOME": str(cache), "NUMBA_CACHE_DIR": str(cache)}
-        assert clip(code, PYTHONPATH=str(path), **settings) == str(path / "numclip" / "__init__.py")
-    assert len(compiled(tmp_path)) == 1
-
-
 # --- what the machine code belongs to -----------------------------------------------------------------------
 
-RESULT = "from numclip._cpu import kernels; print(kernels.decide()(5.0, 0.0, 1.0, 2.5, False)[1])"
+RESULT = f"from numclip._cpu import kernels; print(kernels.decide()(*{ARGUMENTS})[1])"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inside", ["a directory", "a zip"])
 def test_an_edited_helper_in_another_file(tmp_path, inside):
     # scale_factor stands in one file, the cached function in another: Numba watches only that one.
@@ -241,6 +150,7 @@ def test_an_edited_helper_in_another_file(tmp_path, inside):
     assert len(compiled(tmp_path)) == 1  # that of the version before has gone
 
 
+@pytest.mark.slow
 def test_two_processors_share_a_directory(tmp_path):
     for processor in ("generic", "haswell") * 2:
         clip(NUMBA_CACHE_DIR=str(tmp_path), NUMBA_CPU_NAME=processor)
@@ -257,9 +167,9 @@ def test_bounds_checks_have_machine_code_of_their_own(cache, monkeypatch):
 
 
 def compile_at_once(directory, codes):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(directory)}
-    started = [subprocess.Popen([sys.executable, "-c", code], env=environment) for code in codes]
-    assert [process.wait() for process in started] == [0] * len(codes)
+    with ThreadPoolExecutor(len(codes)) as pool:
+        runs = [pool.submit(run_python, "-c", code, NUMBA_CACHE_DIR=str(directory)) for code in codes]
+    assert all(run.result() for run in runs)
 
 
 def at_once(directory, function, codes):
@@ -271,6 +181,7 @@ def at_once(directory, function, codes):
     assert all(re.fullmatch(rf"numclip\.{function}\.[\w-]+\.\w{{16}}-\w{{32}}\.nbc", name) for name in names)
 
 
+@pytest.mark.slow
 def test_processes_that_compile_at_once(tmp_path):
     at_once(tmp_path, "decide", [DECIDE])
 
@@ -282,29 +193,11 @@ def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat, figures
     figures("cache", 1, "times that four processes compiled two signatures at once")
 
 
-PLAIN = """
-import numba
-
-@numba.njit(cache=True)
-def run():
-    return 1
-
-print(run())
-"""
-
-
-def test_plain_numba_fails_where_no_directory_can_be_written(tmp_path):
-    script, file = tmp_path / "plain.py", tmp_path / "__pycache__"
-    script.write_text(PLAIN)
-    file.write_text("no directory")
-    settings = {"HOME": str(file), "XDG_CACHE_HOME": str(file / "a"), "NUMBA_CACHE_DIR": str(file / "b")}
-    assert "no locator available" in run_python(script, check=False, **settings).stderr
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["nbi", "nbc"])
 def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
     script = tmp_path / "plain.py"
-    script.write_text(PLAIN)
+    script.write_text(PLAIN_NUMBA)
     settings = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     run_python(script, **settings)
     [file] = tmp_path.rglob(f"*.{kind}")
@@ -312,6 +205,7 @@ def test_plain_numba_fails_at_a_truncated_file(tmp_path, kind):
     assert "EOFError" in run_python(script, check=False, **settings).stderr
 
 
+@pytest.mark.slow
 def test_plain_numba_does_not_notice_an_edited_helper(tmp_path):
     (tmp_path / "helper.py").write_text("import numba\n@numba.njit\ndef value():\n    return 1\n")
     main = "import numba\nfrom helper import value\n@numba.njit(cache=True)\ndef run():\n    return value()\n"

@@ -1,37 +1,43 @@
 """The same bits for every number of threads, every threading layer and every processor."""
 
+from pathlib import Path
+
 import numpy as np
 import oracle
 import pytest
 from oracle import ordered_norm, ordered_root
 from policy import share_every_list
-from processes import SUPPORT, run_python
+from processes import run_python
 
 import numclip
 
-SCRIPT = SUPPORT / "digest.py"
+SCRIPT = Path(__file__).parents[1] / "bits.py"
 
 
-def digest(blocks, **settings):
-    return run_python(SCRIPT, blocks, **settings).stdout.split()
+def digests(*blocks, **settings):
+    """Return the digests of all roads, and the threading layer."""
+    *lines, layer = run_python(SCRIPT, "settings", *blocks, **settings).stdout.splitlines()
+    assert len(lines) == 7
+    return lines, layer.removeprefix("threading layer: ")
 
 
 @pytest.fixture(scope="module")
 def serial():
-    return digest("serial")
+    return digests()[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("layer", "blocks"), [("tbb", 2), ("omp", 2), ("workqueue", 2), ("workqueue", 7)])
 def test_threads_give_the_bits_of_one(serial, layer, blocks):
-    [bits, running] = digest(str(blocks), NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=str(blocks))
-    assert running == layer
-    assert [bits] == serial
+    settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(blocks)}
+    assert digests(blocks, **settings) == (serial, layer)
 
 
 # Each compiles everything once more.
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", ["generic", pytest.param("haswell", marks=pytest.mark.long)])
 def test_other_processors_give_the_bits_of_this_one(serial, processor):
-    assert digest("serial", NUMBA_CPU_NAME=processor) == serial
+    assert digests(NUMBA_CPU_NAME=processor)[0] == serial
 
 
 def test_one_block_of_the_parallel_kernels_gives_the_same_bits(monkeypatch):
@@ -53,6 +59,7 @@ def assert_summed_in_order(arrays):
     assert factor == oracle.factor(root, unit, norm, 1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [4096 * 33 + 5, 4096 * 4096 + 4097])
 def test_an_array_of_many_chunks_is_summed_in_the_order_that_is_defined(size):
     values = np.random.default_rng(6).standard_normal(size, dtype=np.float32)

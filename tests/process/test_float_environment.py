@@ -154,6 +154,7 @@ assert other.tobytes() == norm.tobytes()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["tbb", "omp", "workqueue"])
 def test_threads_that_inherit_the_environment(layer):
     run_python("-c", THREADS_STARTED_LATER, NUMBA_THREADING_LAYER=layer)

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 import pytest
-from processes import ROOT, SUPPORT, run_python
+from processes import SUPPORT, run_python
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -37,11 +37,13 @@ def fork(how, layer, repeats=1, starts_pool="other library"):
     assert "Terminating" not in run.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", WAYS)
 def test_after_parallel_kernels_of_numclip(how):
     fork(how, "tbb", starts_pool="numclip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["omp", "workqueue", "tbb"])
 def test_after_parallel_kernels_of_another_library(layer):
     fork("by_fork", layer)
@@ -71,12 +73,11 @@ thread.join()
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.05, 0.3, pytest.param(1.0, marks=pytest.mark.long)])
 def test_while_another_thread_loads_numba_or_compiles(tmp_path, delay):
     code = "import warnings; warnings.simplefilter('ignore')\n" + DURING_FIRST_CALL.format(delay=delay)
-    command = [sys.executable, "-c", code]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NUMBA_CACHE_DIR": str(tmp_path)}
-    subprocess.run(command, env=environment, check=True, timeout=180)
+    run_python("-c", code, timeout=180, NUMBA_CACHE_DIR=str(tmp_path))
 
 
 ON_ONE_CORE = """
@@ -110,6 +111,7 @@ def on_one_core(starts_pool, where, timeout):
 one_core = pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cannot choose a core")
 
 
+@pytest.mark.slow
 @one_core
 @pytest.mark.parametrize("where", ["main", "thread"])
 def test_a_process_that_forked_on_one_core_ends(where):

@@ -144,6 +144,7 @@ assert numclip.global_norm(grads) == 5.0
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.08, 0.3])
 def test_an_interrupt_of_the_first_call_does_not_spoil_the_next(delay):
     run_python("-c", FIRST_CALL.format(delay=delay))

@@ -26,6 +26,7 @@ def growth(calls):
     return int(run_python(SCRIPT, calls).stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_resident_memory_does_not_grow():
     assert growth(20_000) < 5 * MEGABYTE
@@ -100,6 +101,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_references(call):
     t_list = arguments()
@@ -159,6 +161,7 @@ def test_no_memory_for_the_results_leaves_the_arguments(make, position):
     assert numclip.global_norm(t_list) == numclip.global_norm(t_list)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allocations", range(12))
 @pytest.mark.parametrize("in_place", [False, True], ids=["new", "in place"])
 def test_memory_that_ends_while_a_list_is_prepared(monkeypatch, allocations, in_place):

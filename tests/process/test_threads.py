@@ -27,6 +27,7 @@ def call_from_threads(layer, calls, others):
     assert run.stdout.split()[-1] == (layer if others == "with others" or layer == "tbb" else "none")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", ["alone", "with others"])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_eight_threads(layer, others):
@@ -76,6 +77,7 @@ def first_calls(directory, dtypes):
     assert run.stdout == "done\n"
 
 
+@pytest.mark.slow
 def test_first_calls_at_once(tmp_path):
     first_calls(tmp_path, ("float32", "float32"))
 

@@ -39,6 +39,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtypes", [("float32",), ("float64", "complex64", "float16")], ids=str)
 def test_nothing_is_compiled_after_it(dtypes):
     assert run_python("-c", AFTER_WARMUP.format(dtypes=dtypes)).stdout == "done\n"
@@ -60,10 +61,10 @@ def test_what_is_no_dtype_of_gradients_is_refused_before_anything_is_compiled(mo
 
 
 def test_no_layout_and_no_flag_needs_a_compilation_of_its_own(monkeypatch, rng):
-    from numclip._cpu import compiled
+    from numba.core.dispatcher import Dispatcher
 
     numclip.warmup(DTYPES)
-    monkeypatch.setattr(compiled, "_compiled", None)
+    monkeypatch.setattr(Dispatcher, "compile", None)
     for dtype in DTYPES:
         for layout in LAYOUTS:
             numclip.clip_by_global_norm([layout(random_array(rng, dtype, (5, 7)))], 0.1)

@@ -19,7 +19,7 @@ SHOWN_BY = {
     "Forks": ["process/test_fork.py"],
     "Interrupts": ["process/test_interrupts.py"],
     "Errors": ["process/test_memory.py", "cpu/test_hostile.py"],
-    "Cache": ["process/test_cache.py"],
+    "Cache": ["process/test_cache.py", "process/test_cache_places.py"],
     "Floating-point environment": ["process/test_float_environment.py"],
     "Refused, clearly": ["project/test_versions.py", "process/test_float_environment.py"],
 }

@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from oracle import as_reals, base_array
+from oracle import as_reals, base_array, ordered_clip
 
 from numclip import IndexedSlices, clip_by_global_norm, global_norm
 
@@ -232,6 +232,14 @@ def assert_result(actual, expected, t_list):
 def assert_same_norm(actual, expected):
     assert type(actual) is type(expected)
     assert actual == expected or (np.isnan(actual) and np.isnan(expected))
+
+
+def assert_as_the_oracle(t_list, clip_norm):
+    expected, norm = ordered_clip(t_list, clip_norm)
+    clipped, actual = clip_by_global_norm(t_list, clip_norm)
+    assert_result(clipped, expected, t_list)
+    assert_same_norm(actual, norm)
+    assert_same_norm(global_norm(t_list), norm)
 
 
 def starts_with(message):

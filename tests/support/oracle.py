@@ -128,6 +128,12 @@ def rounded(exact, dtype):
     return float(value)
 
 
+def largest_error(actual, exact, dtype):
+    """The largest distance of float64 values from exact ones, in ulps of `dtype`."""
+    pairs = zip(as_reals(actual).tolist(), exact, strict=True)
+    return max(float(abs(Fraction(value) - wanted) / ulp(wanted, dtype)) for value, wanted in pairs)
+
+
 # --- the order of the sum -----------------------------------------------------------------------------------
 
 

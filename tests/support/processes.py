@@ -17,8 +17,8 @@ def run_python(*arguments, check=True, timeout=1200, **settings):
 
     One that hangs is a failure too, at the end of the timeout in seconds.
     """
-    environment = {**os.environ, "PYTHONPATH": PATHS, **settings}
+    environment = {**os.environ, "PYTHONPATH": PATHS, "PYTHONIOENCODING": "utf-8", **settings}
     command = [sys.executable, *map(str, arguments)]
     return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=check, timeout=timeout
+        command, env=environment, capture_output=True, encoding="utf-8", check=check, timeout=timeout
     )

@@ -6,7 +6,10 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+from numba import cuda
 from numpy.typing import NDArray
+
+from numclip._cuda.kernel import Kernel
 
 _one_at_a_time = threading.Lock()
 
@@ -49,6 +52,9 @@ class Event:
         """Return True."""
         return True
 
+    def wait(self) -> None:
+        """Do nothing."""
+
     def hold(self, stream: int) -> None:
         """Do nothing."""
 
@@ -57,10 +63,9 @@ def synchronize(stream: int) -> None:
     """Do nothing."""
 
 
-def allocate(words: int) -> tuple[Any, int]:
-    """Return memory of so many 64-bit words, and its address."""
-    memory = np.empty(words, np.int64)
-    return memory, memory.ctypes.data
+def empty_scalar(dtype: Any, device: int) -> Any:
+    """Return a new 0-d array of the simulator."""
+    return cuda.device_array((), dtype)
 
 
 def allocate_pinned(words: int) -> NDArray[np.int64]:
@@ -73,7 +78,11 @@ def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
     ctypes.memmove(address, pinned.ctypes.data, pinned.nbytes)
 
 
-def launch(kernel: Any, blocks: int, threads: int, stream: int, *arguments: Any) -> None:
+def load(kernel: Kernel) -> None:
+    """Do nothing: the simulator runs Python."""
+
+
+def launch(kernel: Kernel, blocks: int, threads: int, stream: int, *arguments: Any) -> None:
     """Run a kernel; the simulator takes one at a time."""
     with _one_at_a_time:
-        kernel[blocks, threads](*arguments)
+        kernel.body[blocks, threads](*arguments)

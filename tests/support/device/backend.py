@@ -3,10 +3,9 @@
 A test calls them with NumPy arrays; they go to the simulated device and back, and share their memory.
 """
 
-import os
-from collections import Counter
+from place import PTX
 
-if "PTX_CAPABILITY" in os.environ:
+if PTX:
     import ptx_device  # noqa: F401
 else:
     import simulator  # noqa: F401
@@ -17,8 +16,6 @@ from on_device import DeviceArray, to_host
 
 import numclip
 from numclip import IndexedSlices
-
-MOST_CASES = 5  # of one test, evenly spread: the simulator takes some 5 ms for a launch
 
 for layouts in (arrays.LAYOUTS, arrays.WRITABLE_LAYOUTS):
     # A device has one byte order.
@@ -98,21 +95,3 @@ class Clipper(numclip.Clipper):
 FUNCTIONS = {
     function.__name__: function for function in (clip_by_global_norm, global_norm, clip_factor, Clipper)
 }
-
-
-def take_over(items):
-    """Let the tests of the CPU call these functions, and leave out those that are about the CPU alone."""
-    own = [item for item in items if "cuda" in item.path.parts]
-    shared = [item for item in items if item not in own and item.get_closest_marker("cpu") is None]
-    cases, seen = Counter(item.function for item in shared), Counter()
-    kept = []
-    for item in shared:
-        every = -(-cases[item.function] // MOST_CASES) | 1  # odd: each of two choices gets its turn
-        if seen[item.function] % every == 0:
-            kept.append(item)
-        seen[item.function] += 1
-        for module in (item.module, arrays):
-            for name, function in FUNCTIONS.items():
-                if hasattr(module, name):
-                    setattr(module, name, function)
-    items[:] = kept + own

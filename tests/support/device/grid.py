@@ -67,4 +67,4 @@ def launch(kernel, blocks, size, stream, *arguments):
     """Run a kernel, block after block, in an order that nothing may depend on."""
     with _seen_as_cuda(Device(blocks, size)):
         for block in random.Random(blocks).sample(range(blocks), blocks):
-            run_block(lambda: kernel.py_func(*arguments), block, size)
+            run_block(lambda: kernel.body.py_func(*arguments), block, size)

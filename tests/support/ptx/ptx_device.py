@@ -4,19 +4,22 @@ What the host code asks of Numba's CUDA API is answered here. A launch compiles 
 device, and a grid runs that. The memory of the device is the host's, where it has been given to the device.
 """
 
+import ctypes
+import itertools
 import os
 from functools import cache
 from types import SimpleNamespace
 
 import numpy as np
 import on_device
-from numba import cuda, float64, int64
+from cuda.bindings import driver as cu
+from numba import cuda
 from numba.cuda import dispatcher
 from ptx_code import Code
 from ptx_grid import Memory, launch
 
-from numclip._cuda import target
-from numclip._cuda.simulator import driver as simulated
+from numclip._cuda import driver
+from numclip._cuda.libraries import interface
 
 MEMORY = Memory()
 # How kernels are compiled and run; tests may change these.
@@ -50,32 +53,114 @@ def device_array(shape, dtype, strides=None):
     return DeviceArray(np.ndarray(shape, dtype, memory[start : start + size], strides=strides))
 
 
-def allocate(words):
-    memory = device_array(words, np.int64)
-    return memory, memory.array.ctypes.data
+def from_cuda_array_interface(description, owner, sync):
+    assert not sync
+    (address, _), dtype = description["data"], np.dtype(description["typestr"])
+    array = np.frombuffer((ctypes.c_char * dtype.itemsize).from_address(address), dtype).reshape(())
+    scalar = DeviceArray(array)
+    scalar.owner = owner
+    return scalar
+
+
+# --- the driver: as much of it as is called, on the memory of the host --------------------------------------
 
 
 @cache
-def compiled(kernel, signature, capability, options):
-    """Compile a kernel for a compute capability, as for a device."""
+def compiled(kernel, capability):
+    """Compile a kernel to PTX for a compute capability; return it with the name of its entry."""
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
-    ptx, _ = cuda.compile(kernel.py_func, signature, cc=capability, device=False, abi="numba")
-    return Code(ptx, **dict(options))
+    ptx, _ = cuda.compile(kernel.body.py_func, kernel.types, cc=capability, device=False, abi="numba")
+    return ptx.encode(), kernel.name
 
 
-def start(kernel, blocks, threads, stream, *arguments):
-    """Run a kernel."""
-    assert all(type(argument) in (int, float) for argument in arguments)
-    signature = tuple(float64 if type(argument) is float else int64 for argument in arguments)
-    code = compiled(kernel, signature, OPTIONS.capability, tuple(OPTIONS.code.items()))
-    accesses = launch(code, MEMORY, blocks, threads, arguments, **OPTIONS.run(blocks))
-    OPTIONS.launched(kernel, blocks, accesses)
+@cache
+def code_of(ptx, options):
+    return Code(ptx.decode(), **dict(options))
 
 
-# The driver of the simulator has the memory of the host too; its launches and allocations are replaced.
-target.driver = SimpleNamespace(**vars(simulated) | {"allocate": allocate, "launch": start})
+class Driver:
+    """The bindings of the CUDA driver: all work is done at once, and put down in a log."""
 
-from numclip._cuda import libraries  # noqa: E402
+    CUpointer_attribute, CUdevice_attribute = cu.CUpointer_attribute, cu.CUdevice_attribute
+    CUstreamCaptureStatus, CUevent_flags = cu.CUstreamCaptureStatus, cu.CUevent_flags
+    OK = cu.CUresult.CUDA_SUCCESS
 
-libraries.cuda = SimpleNamespace(device_array=device_array)
+    def __init__(self):
+        self.log, self.events = [], itertools.count(1)
+        self.context = True  # whether this thread has one
+
+    def __getattr__(self, name):
+        """Return a function that does nothing but to be put down."""
+        return lambda *arguments: self._done(name, *arguments)
+
+    def _done(self, name, *arguments, result=()):
+        self.log.append((name, *arguments))
+        return self.OK, *result
+
+    def cuDeviceGetCount(self):
+        return self.OK, 1
+
+    def cuDeviceGet(self, number):
+        return self.OK, number
+
+    def cuDeviceGetAttribute(self, attribute, device):
+        names = self.CUdevice_attribute
+        return self.OK, OPTIONS.capability[attribute == names.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR]
+
+    def cuDevicePrimaryCtxRetain(self, device):
+        return self._done("cuDevicePrimaryCtxRetain", device, result=[f"context {device}"])
+
+    def cuCtxGetDevice(self):
+        return (self.OK, 0) if self.context else (cu.CUresult.CUDA_ERROR_INVALID_CONTEXT, 0)
+
+    def cuCtxPushCurrent(self, context):
+        self.context = True
+        return self._done("cuCtxPushCurrent", context)
+
+    def cuCtxPopCurrent(self):
+        self.context = False
+        return self._done("cuCtxPopCurrent", result=["context"])
+
+    def cuPointerGetAttribute(self, attribute, address):
+        return self.OK, 0
+
+    def cuStreamIsCapturing(self, stream):
+        return self.OK, self.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_NONE
+
+    def cuEventCreate(self, flags):
+        return self.OK, next(self.events)
+
+    def cuEventQuery(self, event):
+        return (self.OK,)
+
+    def cuMemcpyHtoDAsync(self, target, source, size, stream):
+        ctypes.memmove(target, source, size)
+        return self._done("cuMemcpyHtoDAsync", size, stream)
+
+    def cuLibraryLoadData(self, code, *_):
+        return self.OK, code
+
+    def cuLibraryGetKernel(self, library, entry):
+        return self.OK, (library, entry.decode())
+
+    def cuKernelGetFunction(self, kernel):
+        return self._done("cuKernelGetFunction", kernel[1], result=[kernel])
+
+    def cuLaunchKernel(self, function, blocks, _y, _z, threads, _b, _c, shared, stream, values, extra):
+        ptx, entry = function
+        arguments, types = values
+        assert len(arguments) == len(types)
+        for value, kind in zip(arguments, types, strict=True):
+            assert type(value) is {ctypes.c_double: float, ctypes.c_int64: int}[kind]
+        code = code_of(ptx, tuple(OPTIONS.code.items()))
+        accesses = launch(code, MEMORY, blocks, threads, arguments, **OPTIONS.run(blocks))
+        OPTIONS.launched(entry, blocks, accesses)
+        return self._done("cuLaunchKernel", entry, stream)
+
+
+CU = driver.cu = Driver()
+driver.machine_code = compiled
+driver.cuda = interface.cuda = SimpleNamespace(
+    device_array=device_array, pinned_array=np.empty, from_cuda_array_interface=from_cuda_array_interface
+)
 cuda.to_device = DeviceArray

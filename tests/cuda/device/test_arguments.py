@@ -5,14 +5,14 @@ import types
 
 import ml_dtypes
 import numpy as np
-import on_device as device_module
 import pytest
 from arrays import assert_same_bits, raises_unwritten, random_array, slices_of, three_and_four
+from fake_libraries import FakeCuPy, FakeTorch
 from numba import cuda
 from on_device import DeviceArray, on_device, to_host
 
 import numclip
-from numclip._cuda import descriptions, plan, streams
+from numclip._cuda import plan, streams
 from numclip._cuda.target import driver
 from numclip._cuda.workspace import Workspace
 
@@ -97,99 +97,13 @@ def test_new_arrays_keep_the_order_of_the_axes(rng):
     assert to_host(clipped).strides == array.strides
 
 
-class Torch(types.ModuleType):
-    """As much of torch as a plan calls, on NumPy arrays."""
-
-    float16, bfloat16, float32, float64, complex64, complex128 = (
-        f"torch.{name}" for name in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
-    )
-    strided = "torch.strided"
-    cuda = types.SimpleNamespace(current_stream=lambda device: types.SimpleNamespace(cuda_stream=77))
-
-    class Tensor:
-        __module__ = "torch"
-        is_cuda, is_sparse, layout = True, False, "torch.strided"
-
-        def __init__(self, array):
-            self.array = device_module.place(array)
-
-        shape = property(lambda self: self.array.shape)
-        dtype = property(lambda self: f"torch.{self.array.dtype.name}")
-        __cuda_array_interface__ = property(lambda self: 1 / 0)  # slow, and no help with bfloat16
-
-        def is_neg(self):
-            return False
-
-        is_conj = is_neg
-
-        def is_contiguous(self):
-            return self.array.flags.c_contiguous
-
-        def data_ptr(self):
-            return self.array.ctypes.data
-
-        def numel(self):
-            return self.array.size
-
-        def element_size(self):
-            return self.array.itemsize
-
-        def stride(self):
-            return tuple(step // self.array.itemsize for step in self.array.strides)
-
-        def get_device(self):
-            return 0
-
-    def empty_like(self, tensor, requires_grad):
-        return self.Tensor(np.empty_like(tensor.array))
-
-    def empty(self, shape, dtype, device):
-        assert device == "cuda:0"
-        return self.Tensor(np.empty(shape, descriptions.named_dtype(dtype.removeprefix("torch."))))
-
-
-class CuPy(types.ModuleType):
-    """As much of CuPy as a plan calls."""
-
-    class ndarray:
-        __module__ = "cupy"
-        __cuda_array_interface__ = property(lambda self: 1 / 0)
-
-        def __init__(self, array):
-            self.array = device_module.place(array)
-            self.data = types.SimpleNamespace(ptr=array.ctypes.data, device_id=0)
-
-        def __getattr__(self, name):
-            return getattr(self.array, name)
-
-    class Device:
-        def __init__(self, number):
-            assert number == 0
-
-        def __enter__(self):
-            pass
-
-        def __exit__(self, *_):
-            pass
-
-    def __init__(self, name):
-        super().__init__(name)
-        current = types.SimpleNamespace(ptr=99)
-        self.cuda = types.SimpleNamespace(Device=self.Device, get_current_stream=lambda: current)
-
-    def empty_like(self, array):
-        return self.ndarray(np.empty_like(array.array))
-
-    def empty(self, shape, dtype):
-        return self.ndarray(np.empty(shape, dtype))
-
-
-@pytest.mark.parametrize("module", [Torch("torch"), CuPy("cupy")], ids=lambda module: module.__name__)
+@pytest.mark.parametrize("library", [FakeTorch, FakeCuPy])
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.complex128], ids=str)
-def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, handles, rng, module, dtype):
+def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, handles, rng, library, dtype):
     """By its own functions, and on its current stream."""
+    module = library()
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    kind = module.Tensor if module.__name__ == "torch" else module.ndarray
+    kind = module.array_type
     host = [
         random_array(rng, dtype, (3, 5)),
         random_array(rng, dtype, (4, 5)).T,
@@ -205,7 +119,7 @@ def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, handles, r
         assert type(new) is kind
         assert_same_bits(new.array, wanted)
         assert_same_bits(old, wanted)
-    assert set(handles) == {77 if module.__name__ == "torch" else 99}
+    assert set(handles) == {module.current}
 
 
 # --- the other functions ------------------------------------------------------------------------------------
@@ -224,11 +138,11 @@ def test_clip_factor(clip_norm):
 def test_clip_by_norm_and_clip_tree():
     host, grads = lists()
     assert_same_bits(to_host(numclip.clip_by_norm(grads[0], 1.5)), np.array([1.5, 0.0], np.float32))
-    clipped, norm = numclip.clip_tree_by_global_norm({"w": grads[0], "b": [None, grads[1]]}, 1.0)
+    clipped, norm = numclip.tree.clip_by_global_norm({"w": grads[0], "b": [None, grads[1]]}, 1.0)
     assert to_host(norm)[()] == 5.0
     assert_same_bits(to_host(clipped["b"][1]), np.array([[0.8]], np.float32))
     with pytest.raises(TypeError, match=r"tree\['b'\] is not a CUDA array, but tree\['w'\] is"):
-        numclip.clip_tree_by_global_norm({"w": grads[0], "b": host[1]}, 1.0)
+        numclip.tree.clip_by_global_norm({"w": grads[0], "b": host[1]}, 1.0)
 
 
 CPU_ALONE = {
@@ -263,7 +177,7 @@ def test_arrays_of_other_streams_are_waited_for(monkeypatch):
     monkeypatch.setattr(plan, "wait_for", lambda other, stream: handles.append(other))
     host = three_and_four()
     numclip.global_norm([DeviceArray(host[0], stream=9), DeviceArray(host[1], stream=5)], stream=5)
-    assert handles == [9]
+    assert (sorted(handles[:2]), handles[2:]) == ([streams.LEGACY, 9], [5])
 
 
 def test_only_a_clipper_is_for_graphs(monkeypatch):

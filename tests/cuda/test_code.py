@@ -4,18 +4,22 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from device_tests import skip_without_compilers
+from compilers import skip_without_compilers
 
 from numclip._core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 skip_without_compilers()
-nvjitlink = pytest.importorskip("cuda.bindings.nvjitlink", reason="pip install 'numclip[cuda13]'")
-
+from cuda.bindings import nvjitlink  # noqa: E402
 from numba import cuda, float64, int64  # noqa: E402
 
 from numclip._cuda import copies, decision, norm, scaling  # noqa: E402
 
-CAPABILITIES = [(7, 5), (8, 0), (9, 0)]
+pytestmark = pytest.mark.slow
+
+CAPABILITIES = [
+    (9, 0),
+    *(pytest.param(capability, marks=pytest.mark.ci) for capability in [(7, 5), (8, 0)]),
+]
 LOAD_ONE = {FLOAT32: "f32", FLOAT64: "f64", FLOAT16: "[bu]16", BFLOAT16: "[bu]16"}
 LOAD = {FLOAT32: "v4.f32", FLOAT64: "v2.f64", FLOAT16: "v2.u32", BFLOAT16: "v2.u32"}
 STORE = {FLOAT32: r"v4\.f32", FLOAT64: r"v2\.f64", FLOAT16: r"v4\.[bu]16", BFLOAT16: r"v4\.[bu]16"}

@@ -1,5 +1,7 @@
 """How many launches a call is, what the blocks of one leave to each other, and what is uploaded."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import oracle
 import pytest
@@ -8,7 +10,8 @@ from on_device import on_device, to_host
 
 import numclip
 from numclip._core.dtypes import FLOAT32, FLOAT64
-from numclip._cuda import pack
+from numclip._cuda import machine_code, pack
+from numclip._cuda.decision import use_given
 from numclip._cuda.table import FIRST_CHUNK, FIRST_RUN, HEADER, LARGE, LARGE_COUNT
 from numclip._cuda.target import driver
 from numclip._cuda.workspace import Workspace
@@ -20,7 +23,7 @@ def launches(monkeypatch):
     names, launch = [], driver.launch
 
     def record(kernel, *arguments):
-        names.append(kernel.__name__)
+        names.append(kernel.body.py_func.__name__)
         launch(kernel, *arguments)
 
     monkeypatch.setattr(driver, "launch", record)
@@ -127,3 +130,12 @@ def test_strided_arrays_are_looked_at_anew(uploads, rng):
         norm = numclip.global_norm(on_devices(view))
         assert_same_norm(to_host(norm)[()], numclip.global_norm([view.copy()]))
     assert len(uploads) == 3
+
+
+def test_a_numpy_that_numba_cuda_does_not_know_is_named(monkeypatch):
+    def compile_kernel(*_, **options):
+        raise AttributeError("module 'numpy' has no attribute 'row_stack'")
+
+    monkeypatch.setattr(machine_code, "cuda", SimpleNamespace(compile=compile_kernel))
+    with pytest.raises(ImportError, match=r'cannot compile for CUDA here: pip install .* "numpy<2\.5"'):
+        machine_code._compile(use_given(None, None), (9, 0))

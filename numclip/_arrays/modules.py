@@ -1,0 +1,22 @@
+"""Optional modules that the program has imported: looked up, and never imported from here."""
+
+import sys
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+_DEFINED = (type, FunctionType, BuiltinFunctionType)
+
+
+def loaded(name: str, attribute: str) -> Any:
+    """Return a module that defines a class or a function of this name, or None.
+
+    None too while another thread imports it, and for what only stands in for it: an empty module, a mock, or
+    one that would be imported by a look at its attributes.
+    """
+    module = sys.modules.get(name)
+    if not issubclass(type(module), ModuleType):
+        return None
+    attributes = ModuleType.__getattribute__(module, "__dict__")
+    if not isinstance(attributes.get(attribute), _DEFINED):
+        return None
+    return None if getattr(attributes.get("__spec__"), "_initializing", False) else module

@@ -1,0 +1,17 @@
+"""Arrays of Numba's simulator."""
+
+from typing import Any
+
+from numclip._cuda.libraries.interface import Interface
+
+
+class Simulated(Interface):
+    """Arrays of Numba's simulator, which have no interface: their memory is the host's."""
+
+    def interface(self, array: Any) -> dict[str, Any]:
+        """Return the interface that an array of a device would have."""
+        return {
+            "data": (array.ctypes.data if array.size else 0, not array.flags.writeable),
+            "shape": tuple(array.shape),
+            "strides": None if array.flags.c_contiguous else array.strides,
+        }
