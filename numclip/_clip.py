@@ -1,13 +1,56 @@
 """Lists: clip_by_global_norm, and what goes with it."""
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Generic, Unpack, overload
 
+import numpy as np
+
+from numclip._arrays.annotations import Entry, Given, Narrow, Norm, NormOptions, Number, Threshold, Wide
 from numclip._arrays.errors import trim
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import backend_of
+
+
+@overload
+def clip_by_global_norm(  # type: ignore[overload-overlap]
+    t_list: Sequence[Narrow],
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
+    name: str | None = None,
+    *,
+    out: Sequence[Entry] | None = None,
+    stream: Any = None,
+    **options: Unpack[NormOptions],
+) -> tuple[list[Narrow], np.float32]: ...
+
+
+@overload
+def clip_by_global_norm(
+    t_list: Sequence[Wide],
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
+    name: str | None = None,
+    *,
+    out: Sequence[Entry] | None = None,
+    stream: Any = None,
+    **options: Unpack[NormOptions],
+) -> tuple[list[Wide], np.float64]: ...
+
+
+@overload
+def clip_by_global_norm(
+    t_list: Sequence[Entry],
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
+    name: str | None = None,
+    *,
+    out: Sequence[Entry] | None = None,
+    stream: Any = None,
+    **options: Unpack[NormOptions],
+) -> tuple[list[Any], Any]: ...
 
 
 def clip_by_global_norm(
@@ -121,6 +164,36 @@ def clip_by_global_norm(
     return results, norm
 
 
+@overload
+def global_norm(  # type: ignore[overload-overlap]
+    t_list: Sequence[Narrow],
+    *,
+    ord: float = 2,
+    loss_scale: float = 1.0,
+    stream: Any = None,
+) -> np.float32: ...
+
+
+@overload
+def global_norm(
+    t_list: Sequence[Wide],
+    *,
+    ord: float = 2,
+    loss_scale: float = 1.0,
+    stream: Any = None,
+) -> np.float64: ...
+
+
+@overload
+def global_norm(
+    t_list: Sequence[Entry],
+    *,
+    ord: float = 2,
+    loss_scale: float = 1.0,
+    stream: Any = None,
+) -> Any: ...
+
+
 def global_norm(t_list: Any, *, ord: float = 2, loss_scale: float = 1.0, stream: Any = None) -> Any:
     """Return the norm of all arrays of a list together.
 
@@ -165,7 +238,7 @@ def global_norm(t_list: Any, *, ord: float = 2, loss_scale: float = 1.0, stream:
         raise
 
 
-def tensor_norms(t_list: Any, *, ord: float = 2) -> list[Any]:
+def tensor_norms(t_list: Sequence[Entry], *, ord: float = 2) -> list[Any]:
     """Return the norm of each array of a list, in one pass.
 
     Parameters
@@ -197,6 +270,33 @@ def tensor_norms(t_list: Any, *, ord: float = 2) -> list[Any]:
     except Exception as error:
         trim(error)
         raise
+
+
+@overload
+def clip_factor(  # type: ignore[overload-overlap]
+    t_list: Sequence[Narrow],
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
+    **options: Unpack[NormOptions],
+) -> tuple[float, np.float32]: ...
+
+
+@overload
+def clip_factor(
+    t_list: Sequence[Wide],
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
+    **options: Unpack[NormOptions],
+) -> tuple[float, np.float64]: ...
+
+
+@overload
+def clip_factor(
+    t_list: Sequence[Entry],
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
+    **options: Unpack[NormOptions],
+) -> tuple[Any, Any]: ...
 
 
 def clip_factor(
@@ -260,7 +360,7 @@ def clip_factor(
         raise
 
 
-class Clipper:
+class Clipper(Generic[Norm]):
     """Clip the same arrays again and again, checked and packed only once.
 
     Parameters
@@ -289,8 +389,9 @@ class Clipper:
     Several threads may each call a clipper of their own. Two calls of one clipper at the same time clip the
     same arrays twice at once, as any two functions that write to one array do: take a lock around them.
 
-    With CUDA arrays, the table of addresses is uploaded once, and a call is launches alone: after the first
-    one it can be captured in a CUDA graph. Calls on different streams need clippers of their own.
+    With CUDA arrays, kernels are loaded and the table of addresses is uploaded when the clipper is made. A
+    call is launches alone, which a CUDA graph can capture: the clipper must live as long as the graph. A call
+    on another stream than the one before waits for that one; a replay of a graph waits for nothing.
 
     Examples
     --------
@@ -308,6 +409,33 @@ class Clipper:
     """
 
     __slots__ = ("_backend", "_clip", "_factor", "_limit", "_options", "_plan", "results")
+
+    @overload
+    def __init__(
+        self: "Clipper[np.float32]",
+        t_list: Sequence[Narrow],
+        clip_norm: Threshold,
+        out: Sequence[Entry] | None = None,
+        **options: Unpack[NormOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "Clipper[np.float64]",
+        t_list: Sequence[Wide],
+        clip_norm: Threshold,
+        out: Sequence[Entry] | None = None,
+        **options: Unpack[NormOptions],
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: "Clipper[Any]",
+        t_list: Sequence[Entry],
+        clip_norm: Threshold,
+        out: Sequence[Entry] | None = None,
+        **options: Unpack[NormOptions],
+    ) -> None: ...
 
     def __init__(
         self,
@@ -339,6 +467,15 @@ class Clipper:
     def __reduce__(self) -> Any:
         """Refuse to be copied or pickled: the copy would write to the arrays of this one."""
         raise TypeError("a Clipper holds the addresses of its arrays, and cannot be copied: make a new one")
+
+    @overload
+    def __call__(self, clip_norm: Threshold | None = None, use_norm: None = None) -> Norm: ...
+
+    @overload
+    def __call__(self, clip_norm: Threshold | None, use_norm: Given) -> Given: ...
+
+    @overload
+    def __call__(self, clip_norm: Threshold | None = None, *, use_norm: Given) -> Given: ...
 
     def __call__(self, clip_norm: Any = None, use_norm: Any = None) -> Any:
         """Clip the arrays as they are now, and return the norm that they had.

@@ -1,11 +1,39 @@
 """One array: clipped by its own norm, or by those of its slices, or to an interval."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, overload
 
+import numpy as np
+
+from numclip._arrays import checks
+from numclip._arrays.annotations import Entry, Reals, Single
+from numclip._arrays.devices import array_of
 from numclip._arrays.errors import trim
 from numclip._arrays.labels import ARRAY
 from numclip._arrays.output import NEW
 from numclip._backend import backend_of
+
+
+@overload
+def clip_by_norm(
+    t: Single,
+    clip_norm: Reals,
+    axes: int | Sequence[int] | None = None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Single: ...
+
+
+@overload
+def clip_by_norm(
+    t: Entry,
+    clip_norm: Reals,
+    axes: int | Sequence[int] | None = None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Any: ...
 
 
 def clip_by_norm(
@@ -19,8 +47,8 @@ def clip_by_norm(
         Of any shape; of dtype float16, bfloat16, float32, float64, complex64 or complex128. An
         `IndexedSlices` and a sparse array of SciPy are clipped in their values.
     clip_norm : float or array
-        The largest norm that is left as it is, at least 0. With `axes` also an array that broadcasts to the
-        shape of the norms, which is that of `t` with the sides along `axes` set to 1.
+        The largest norm that is left as it is, at least 0. An array broadcasts to the shape of the norms:
+        that of `t` with the sides along `axes`, or all of them, set to 1.
     axes : int or sequence of ints, optional
         The axes over which a norm is taken: with ``axes=1`` each row of a matrix is clipped by itself. By
         default one norm is taken of all elements. An empty sequence clips each element by its absolute value.
@@ -72,12 +100,36 @@ def clip_by_norm(
             raise TypeError("t should be an array. Received None")
         if axes is not None:
             return backend_of([t]).clip_along(t, clip_norm, axes, out)
+        if isinstance(clip_norm, np.ndarray | list):
+            clip_norm = checks.single(clip_norm, "clip_norm", np.ndim(array_of(t)))
         output = NEW if out is None else [out]
         [result], _, _ = backend_of([t]).clip([t], output, clip_norm, labels=ARRAY)
     except Exception as error:
         trim(error)
         raise
     return result
+
+
+@overload
+def clip_by_value(
+    t: Single,
+    clip_value_min: Reals | None,
+    clip_value_max: Reals | None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Single: ...
+
+
+@overload
+def clip_by_value(
+    t: Entry,
+    clip_value_min: Reals | None,
+    clip_value_max: Reals | None,
+    name: str | None = None,
+    *,
+    out: Entry = None,
+) -> Any: ...
 
 
 def clip_by_value(

@@ -17,6 +17,7 @@ import math
 from typing import Any
 
 from numclip import _clip
+from numclip._arrays.annotations import Number, Threshold
 from numclip._arrays.options import Nonfinite, options
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.trees.structure import Tree
@@ -30,8 +31,8 @@ _AS_A_LIST = "Pass its arrays in a dict or list"
 
 def clip_by_global_norm(
     tree: Any,
-    clip_norm: Any,
-    use_norm: Any = None,
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
     name: str | None = None,
     *,
     out: Any = None,
@@ -162,8 +163,8 @@ def tensor_norms(tree: Any, *, ord: float = 2) -> Any:
 
 def clip_factor(
     tree: Any,
-    clip_norm: Any,
-    use_norm: Any = None,
+    clip_norm: Threshold,
+    use_norm: Number | None = None,
     *,
     ord: float = 2,
     eps: float = 0.0,
@@ -203,7 +204,7 @@ def clip_factor(
     return backend_of(taken.leaves).factor(taken.leaves, clip_norm, use_norm, chosen, taken)
 
 
-class Clipper(_clip.Clipper):
+class Clipper(_clip.Clipper[Any]):
     """Clip the arrays of the same tree again and again, taken apart, checked and packed only once.
 
     Parameters
@@ -251,7 +252,7 @@ class Clipper(_clip.Clipper):
     def __init__(
         self,
         tree: Any,
-        clip_norm: Any,
+        clip_norm: Threshold,
         out: Any = None,
         *,
         ord: float = 2,

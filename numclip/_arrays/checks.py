@@ -95,6 +95,19 @@ def reals(value: Any, name: str) -> Array:
     return wide
 
 
+def single(value: Any, name: str, ndim: int) -> Any:
+    """Return the element of an array, or nested lists, of one element; anything else as it is."""
+    element = value
+    for _ in range(ndim):
+        if _has_items(element) and len(element) == 1:
+            element = element[0]
+    return value if _has_items(element) else element
+
+
+def _has_items(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def broadcast(array: Array, shape: tuple[int, ...], name: str) -> Array:
     """Return an array broadcast to a shape."""
     try:

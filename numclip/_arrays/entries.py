@@ -61,6 +61,21 @@ def resolve_one(t: Any, out: Any, *, values: bool = False) -> tuple[Array, Array
     return array, target, out
 
 
+def resolve_plain(t: Any, out: Any) -> tuple[Array, Array, Array] | None:
+    """Return what `resolve_one` does for plain arrays of numbers; None for what needs a closer look."""
+    if type(t) is not np.ndarray or t.dtype.kind not in "fiu" or t.dtype.type is np.longdouble:
+        return None
+    if out is None:
+        result = empty_like(t)
+        return t, result, result
+    if type(out) is not np.ndarray or out.dtype != t.dtype or out.shape != t.shape:
+        return None
+    flags = out.flags
+    if not (flags.forc and flags.writeable) or (out is not t and np.may_share_memory(t, out)):
+        return None
+    return t, out, out
+
+
 class Prepared(NamedTuple):
     """One entry as flat, plain arrays, with what is to be copied before and after the kernels."""
 

@@ -1,5 +1,6 @@
-"""Norms along axes: an array as a list of its slices, each clipped by itself."""
+"""Norms along axes: a dense array as slices, each clipped by itself."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,33 +9,82 @@ from numpy.typing import NDArray
 
 from numclip._arrays import checks, entries
 from numclip._arrays.errors import brief
-from numclip._arrays.memory import same_elements
-from numclip._core.contract import COLUMNS, FIRST_CHUNK, LENGTH, SOURCE, TARGET, TYPECODE
-from numclip._core.dtypes import BY_NAME, native
+from numclip._arrays.memory import dense_axes, same_elements
+from numclip._core.dtypes import BY_NAME, FLOAT16, FLOAT32, FLOAT64, native
 from numclip._core.environment import default_environment
-from numclip._cpu import kernels
+from numclip._cpu import slices
 
 Array = NDArray[Any]
+
+# The real types that NumPy itself defines.
+_TYPECODES = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
 
 
 def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     """Clip the slices of an array along `axes`, each by its own norm."""
+    # Fast path: one axis of a plain array in C order, and one clip_norm.
+    if type(axes) is int and type(clip_norm) is float and type(t) is np.ndarray and t.flags.carray:
+        typecode, plain = _TYPECODES.get(t.dtype.type), None
+        if typecode is not None and t.dtype.isnative and t.size > 0 and 0 <= axes < t.ndim:
+            plain = entries.resolve_plain(t, out)
+        if plain is not None and plain[1].flags.carray:
+            shape, target = t.shape, plain[1]
+            length, inner = shape[axes], math.prod(shape[axes + 1 :])
+            limits = np.full(t.size // length, checks.clip_norm(clip_norm))
+            clip_slices = slices.clip_slices(typecode)
+            clip_slices(t.ctypes.data, target.ctypes.data, length, inner, typecode, limits)
+            return target
     source, target, result = entries.resolve_one(t, out)
     summed = _normal(axes, source.ndim)
     limits = _limits(clip_norm, tuple(1 if i in summed else side for i, side in enumerate(source.shape)))
     if source.size == 0:
         return result
-    kept = tuple(axis for axis in range(source.ndim) if axis not in summed)
-    order = (*kept, *summed)
-    ordered = source.transpose(order)
-    values = np.require(ordered, native(source.dtype), ["C", "ALIGNED"])
-    clipped = np.empty_like(values)
-    factors = _clip_each(values, clipped, limits.transpose(order).reshape(-1))
-    changed: Any = True
-    if same_elements(source, target):
-        changed = (factors != 1.0).reshape(ordered.shape[: len(kept)] + (1,) * len(summed))
-    np.copyto(target.transpose(order), clipped, where=changed)
+    in_place = same_elements(source, target)
+    layout = _layout(source, summed)
+    direct = layout is not None and (in_place or _is_laid_out(target, layout[0]))
+    if layout is None:
+        # The axes of the norms come last, in their order.
+        order = (*(axis for axis in range(source.ndim) if axis not in summed), *summed)
+        layout = order, math.prod(source.shape[axis] for axis in summed), 1
+    order, length, inner = layout
+    limits = np.ascontiguousarray(limits.transpose(order)).reshape(-1)
+    values = np.require(source.transpose(order), native(source.dtype), ["C", "ALIGNED"])
+    clipped = target.transpose(order) if direct else np.empty_like(values)
+    element = BY_NAME[values.dtype.name]
+    # Elements that are pairs of reals are side by side in one piece only.
+    clip_slices = slices.clip_slices(element.typecode)
+    clip_slices(
+        values.ctypes.data, clipped.ctypes.data, length * element.reals, inner, element.typecode, limits
+    )
+    if not direct:
+        np.copyto(target.transpose(order), clipped)
     return result
+
+
+def _layout(array: Array, summed: tuple[int, ...]) -> tuple[tuple[int, ...], int, int] | None:
+    """Return the axes in the order of memory, the elements of a slice and how many slices lie side by side.
+
+    None unless a dense, plain array has the axes of the norms next to each other, and in their order.
+    """
+    if not (array.flags.aligned and array.dtype.isnative):
+        return None
+    order = dense_axes(array)
+    if not array.transpose(order).flags.c_contiguous:
+        return None
+    places = [order.index(axis) for axis in summed]
+    first = places[0] if places else len(order)
+    if places != list(range(first, first + len(places))):
+        return None
+    inner = math.prod(array.shape[axis] for axis in order[first + len(places) :])
+    if inner > 1 and array.dtype.kind == "c":
+        return None
+    return order, math.prod(array.shape[axis] for axis in summed), inner
+
+
+def _is_laid_out(array: Array, order: tuple[int, ...]) -> bool:
+    """Tell whether an array is dense and plain, with its axes in this order."""
+    flags = array.transpose(order).flags
+    return bool(flags.c_contiguous and flags.aligned and array.dtype.isnative)
 
 
 def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
@@ -48,25 +98,10 @@ def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
 
 def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:
     """Return a clip_norm for each norm; the norms have this shape."""
+    if type(clip_norm) in (int, float):
+        return np.full(shape, checks.clip_norm(clip_norm))
     with default_environment():
         limits = checks.reals(clip_norm, "clip_norm")
     if (limits < 0.0).any():
         raise ValueError(f"clip_norm should be non-negative. Received {limits.min()}")
     return checks.broadcast(limits, shape, "clip_norm")
-
-
-def _clip_each(values: Array, clipped: Array, limits: Array) -> Array:
-    """Clip equal parts of a dense array, as many as there are limits, and return their factors."""
-    element = BY_NAME[values.dtype.name]
-    parts = len(limits)
-    offsets = np.arange(parts) * (values.nbytes // parts)
-    rows = np.empty((parts, COLUMNS), np.int64)
-    rows[:, SOURCE] = values.ctypes.data + offsets
-    rows[:, TARGET] = clipped.ctypes.data + offsets
-    rows[:, LENGTH] = values.size // parts * element.reals
-    rows[:, TYPECODE] = element.typecode
-    rows[:, FIRST_CHUNK] = 0  # each row is a list of its own
-    factors = np.empty(parts)
-    clip_each = kernels.clip_each(element.typecode)
-    clip_each(rows, element.typecode, np.ascontiguousarray(limits), factors)
-    return factors

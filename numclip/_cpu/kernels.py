@@ -297,15 +297,3 @@ def clip_list(
     rest = new_bytearray(table.ctypes.data, table.nbytes) if packed else none()
     keep(table)
     return numpy_scalar(norm, scalar_function, scalar_dtype), factor, rest
-
-
-@kernel(lambda typecode: (_ROWS, typecode_type(typecode), _SUMS, _SUMS))
-def clip_each(rows: Any, typecode: Any, clip_norms: Any, factors: Any) -> None:
-    """Clip each row as a list of its own, to a norm of its own, and set its factor."""
-    for i in range(len(rows)):
-        row = rows[i : i + 1]
-        chunks = chunks_of(rows[i, LENGTH])
-        sums, errors = np.empty(chunks + 2), np.empty(chunks + 2)
-        _, factors[i], _ = _clip(
-            row, chunks, typecode, compensated_alone(typecode), sums, errors, clip_norms[i], 0.0, 1.0
-        )

@@ -45,7 +45,7 @@ def _add_square(lanes: Any, value: Any, error: Any, prescale: float, values: Any
 
 
 @helper
-def _horizontal_sum(lanes: Any) -> tuple[float, float]:
+def horizontal_sum(lanes: Any) -> tuple[float, float]:
     lanes = add(lanes, shift_lanes_down(lanes, 4))
     lanes = add(lanes, shift_lanes_down(lanes, 2))
     return first_lane(add(lanes, shift_lanes_down(lanes, 1))), 0.0
@@ -57,7 +57,7 @@ def _no_pairs() -> Any:
 
 
 @helper
-def _add_pairs(lanes: Any, others: Any) -> Any:
+def add_pairs(lanes: Any, others: Any) -> Any:
     """Add pairs of a sum and its error; what their addition rounds off is exact, none being negative."""
     total = add(lanes[0], others[0])
     lost = subtract(minimum(lanes[0], others[0]), subtract(total, maximum(lanes[0], others[0])))
@@ -66,13 +66,13 @@ def _add_pairs(lanes: Any, others: Any) -> Any:
 
 @helper
 def _add_pair(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
-    return _add_pairs(lanes, (value, error))
+    return add_pairs(lanes, (value, error))
 
 
 @helper
 def _add_square_pair(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
     squared = square(value)
-    return _add_pairs(lanes, (squared, square_error(value, squared)))
+    return add_pairs(lanes, (squared, square_error(value, squared)))
 
 
 @helper
@@ -81,10 +81,10 @@ def _add_prescaled_square_pair(lanes: Any, value: Any, error: Any, prescale: flo
 
 
 @helper
-def _horizontal_sum_of_pairs(lanes: Any) -> tuple[float, float]:
-    lanes = _add_pairs(lanes, (shift_lanes_down(lanes[0], 4), shift_lanes_down(lanes[1], 4)))
-    lanes = _add_pairs(lanes, (shift_lanes_down(lanes[0], 2), shift_lanes_down(lanes[1], 2)))
-    lanes = _add_pairs(lanes, (shift_lanes_down(lanes[0], 1), shift_lanes_down(lanes[1], 1)))
+def horizontal_sum_of_pairs(lanes: Any) -> tuple[float, float]:
+    lanes = add_pairs(lanes, (shift_lanes_down(lanes[0], 4), shift_lanes_down(lanes[1], 4)))
+    lanes = add_pairs(lanes, (shift_lanes_down(lanes[0], 2), shift_lanes_down(lanes[1], 2)))
+    lanes = add_pairs(lanes, (shift_lanes_down(lanes[0], 1), shift_lanes_down(lanes[1], 1)))
     return first_lane(lanes[0]), first_lane(lanes[1])
 
 
@@ -141,12 +141,12 @@ def _make_fold(name: str, sum_of_sums: Any) -> Any:
 
 # Each takes `values`, what is known of their errors, and the range to sum, and returns (sum, error). Those
 # that look at no errors are given the values in their place, and return 0 for the error.
-_sum_of_squares = _sum32("_sum_of_squares", zeros, _add_square, add, _horizontal_sum)
-_sum_of_sums = _sum32("_sum_of_sums", zeros, _add_term, add, _horizontal_sum)
+_sum_of_squares = _sum32("_sum_of_squares", zeros, _add_square, add, horizontal_sum)
+_sum_of_sums = _sum32("_sum_of_sums", zeros, _add_term, add, horizontal_sum)
 
 
 def _sum32_of_pairs(name: str, accumulate: Any) -> Any:
-    return _sum32(name, _no_pairs, accumulate, _add_pairs, _horizontal_sum_of_pairs)
+    return _sum32(name, _no_pairs, accumulate, add_pairs, horizontal_sum_of_pairs)
 
 
 _sum_of_square_pairs = _sum32_of_pairs("_sum_of_square_pairs", _add_square_pair)
@@ -192,7 +192,7 @@ def _add_absolute(lanes: Any, value: Any, error: Any, prescale: float, values: A
 
 @helper
 def _add_absolute_pair(lanes: Any, value: Any, error: Any, prescale: float, values: Any) -> Any:
-    return _add_pairs(lanes, (absolute(value), zeros()))
+    return add_pairs(lanes, (absolute(value), zeros()))
 
 
 @helper
@@ -207,7 +207,7 @@ def _horizontal_maximum(lanes: Any) -> tuple[float, float]:
     return first_lane(larger_magnitude(lanes, shift_lanes_down(lanes, 1))), 0.0
 
 
-_sum_of_absolutes = _sum32("_sum_of_absolutes", zeros, _add_absolute, add, _horizontal_sum)
+_sum_of_absolutes = _sum32("_sum_of_absolutes", zeros, _add_absolute, add, horizontal_sum)
 _sum_of_absolute_pairs = _sum32_of_pairs("_sum_of_absolute_pairs", _add_absolute_pair)
 _largest = _sum32("_largest", zeros, _keep_larger, larger_magnitude, _horizontal_maximum)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from numclip._arrays import checks, entries
 from numclip._arrays.errors import brief
-from numclip._arrays.pool import empty_like, results_like
+from numclip._arrays.pool import results_like
 from numclip._core.contract import COLUMNS, LANES, LENGTH, SOURCE, TARGET
 from numclip._core.dtypes import FLOAT16, FLOAT32, FLOAT64, rounded
 from numclip._core.emit import emitter
@@ -34,7 +34,6 @@ Array = NDArray[Any]
 
 # The real types that NumPy itself defines; a dtype of another package may be another object each time.
 _TYPECODES = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
-_PLAIN = {*_TYPECODES, *(np.dtype(code).type for code in "bhilqBHILQ")}
 # The ufunc without what `np.clip` does before, a microsecond and a half.
 _clip: Any = getattr(np._core.umath, "clip", np.clip)  # type: ignore[attr-defined]
 
@@ -113,7 +112,7 @@ def clip_between(t: Any, low: Any, high: Any, out: Any) -> Any:
             write = write_between(typecode)
             if write(sources, targets, abi.ADDRESS, mode, typecode, lowest, highest):
                 return targets[0]
-    source, target, result = _plain(t, out) or entries.resolve_one(t, out, values=True)
+    source, target, result = entries.resolve_plain(t, out) or entries.resolve_one(t, out, values=True)
     if source.dtype.kind in "iu":
         # Nothing of this depends on the floating-point environment.
         _write_integers(source, target, low, high)
@@ -121,21 +120,6 @@ def clip_between(t: Any, low: Any, high: Any, out: Any) -> Any:
         with default_environment(), np.errstate(invalid="ignore"):  # a signalling NaN
             _write_reals(source, target, low, high)
     return result
-
-
-def _plain(t: Any, out: Any) -> tuple[Array, Array, Array] | None:
-    """Return the source, the target and the result for arrays that need no closer look, else None."""
-    if type(t) is not np.ndarray or t.dtype.type not in _PLAIN:
-        return None
-    if out is None:
-        result = empty_like(t)
-        return t, result, result
-    if type(out) is not np.ndarray or out.dtype != t.dtype or out.shape != t.shape:
-        return None
-    flags = out.flags
-    if not (flags.forc and flags.writeable) or (out is not t and np.may_share_memory(t, out)):
-        return None
-    return t, out, out
 
 
 def _number(bound: Any, name: str, absent: float) -> float | None:

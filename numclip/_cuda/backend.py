@@ -24,10 +24,9 @@ class CUDA:
         stream: Any = None,
     ) -> tuple[list[Any], Any, None]:
         """Clip once; return (results, norm, None): only the device knows the factor."""
-        _refuse(options)
         limit, given = self._numbers(clip_norm, use_norm)
         plan = Plan(t_list, output, labels, stream)
-        norm, factor = plan.clip(limit, given)
+        norm, factor = plan.clip(limit, given, options)
         return plan.results, norm if use_norm is None else use_norm, factor
 
     def factor(
@@ -39,9 +38,8 @@ class CUDA:
         labels: Labels = LIST,
     ) -> tuple[Any, Any]:
         """Write nothing; return (factor, norm), the factor as a 0-d float64 array."""
-        _refuse(options)
         limit, given = self._numbers(clip_norm, use_norm)
-        factor, norm = Plan(t_list, NONE, labels).factor(limit, given)
+        factor, norm = Plan(t_list, NONE, labels).factor(limit, given, options)
         return factor, norm if use_norm is None else use_norm
 
     def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
@@ -79,11 +77,6 @@ class CUDA:
     def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
         driver.require()
         return numbers.clip_norm(clip_norm), None if use_norm is None else numbers.use_norm(use_norm)
-
-
-def _refuse(options: Options) -> None:
-    if options != DEFAULT:
-        raise TypeError("ord, eps, loss_scale and nonfinite are for arrays on the CPU")
 
 
 BACKEND = CUDA()

@@ -4,18 +4,19 @@ import math
 from functools import cache
 from typing import Any
 
-from numba import cuda, int64
+from numba import cuda, float64, int64
 
 from numclip._core import contract
 from numclip._core.dtypes import FLOAT32
-from numclip._cuda.grid import device, store_double
+from numclip._cuda.grid import device, load_double, store_double
 from numclip._cuda.kernel import kernel, number_type
-from numclip._cuda.table import FACTOR, PREFACTOR
+from numclip._cuda.table import FACTOR, NORM_HI, NORM_LO, PREFACTOR, PRESCALE, RETURNED
 from numclip._cuda.target import intrinsics
 
 square_root = device(contract.square_root)
 returned_norm = device(contract.returned_norm)
 scale_factor = device(contract.scale_factor_by(device(contract.quotient)))
+multiply, fused_multiply_add = intrinsics.multiply, intrinsics.fused_multiply_add
 store_float, to_float = intrinsics.store(FLOAT32), intrinsics.narrow(FLOAT32)
 
 
@@ -39,14 +40,26 @@ def read_number(typecode: int | None) -> Any:
 
 
 @device
-def store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, address):
-    """Write the factor and the prefactor, and their product to an address, if that is not 0."""
-    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, returned, limit, 0.0, 1.0)
+def store_decision(workspace, norm, returned, limit, options, address):
+    """Write the norm, the factor and the prefactor; and the product of these two to an address, if not 0.
+
+    `norm` is (norm_hi, norm_lo, prescale), `options` (eps, loss_scale, whether a norm that is not finite
+    makes the step one of zeros).
+    """
+    norm_hi, norm_lo, prescale = norm
+    eps, loss_scale, zero = options
+    factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, returned, limit, eps, loss_scale)
     # A clip_norm that was read on the device has passed no check.
     if not limit >= 0.0:
         factor = math.nan
+    if zero != 0 and not math.isfinite(norm_hi):
+        factor, prefactor = 0.0, 0.0
     store_double(workspace + 8 * FACTOR, factor)
     store_double(workspace + 8 * PREFACTOR, prefactor)
+    store_double(workspace + 8 * NORM_HI, norm_hi)
+    store_double(workspace + 8 * NORM_LO, norm_lo)
+    store_double(workspace + 8 * PRESCALE, prescale)
+    store_double(workspace + 8 * RETURNED, returned)
     if address != 0:
         store_double(address, factor * prefactor)
 
@@ -56,30 +69,68 @@ def decision(compensated: bool) -> Any:
     """Make what writes the norm to its address, and the decision."""
 
     @device
-    def decide_float(workspace, total, prescale, limit, norm, factor):
+    def decide_float(workspace, total, prescale, limit, options, norm, factor):
         norm_hi, norm_lo = square_root(total, 0.0)
-        returned = returned_norm(norm_hi, norm_lo, prescale, 1.0, False)
+        returned = returned_norm(norm_hi, norm_lo, prescale, options[1], False)
         store_float(norm, to_float(returned))
-        store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
+        store_decision(workspace, (norm_hi, norm_lo, prescale), returned, limit, options, factor)
 
     @device
-    def decide_double(workspace, total, prescale, limit, norm, factor):
+    def decide_double(workspace, total, prescale, limit, options, norm, factor):
         norm_hi, norm_lo = square_root(total[0], total[1])
-        returned = returned_norm(norm_hi, norm_lo, prescale, 1.0, True)
+        returned = returned_norm(norm_hi, norm_lo, prescale, options[1], True)
         store_double(norm, returned)
-        store_decision(workspace, norm_hi, norm_lo, prescale, returned, limit, factor)
+        store_decision(workspace, (norm_hi, norm_lo, prescale), returned, limit, options, factor)
 
     return decide_double if compensated else decide_float
 
 
-@kernel(lambda limit_typecode, typecode: (int64, number_type(limit_typecode), number_type(typecode), int64))
+@device
+def norm_of_elements(given, loss_scale):
+    """Return given * loss_scale in three parts, whose sum is exact."""
+    product = multiply(given, loss_scale)
+    if loss_scale == 1.0 or not math.isfinite(given):
+        return product, 0.0, 1.0
+    prescale = 1.0 if math.isfinite(product) else contract.DOWN
+    scaled = given * prescale  # a power of two: exact
+    norm_hi = multiply(scaled, loss_scale)
+    return norm_hi, fused_multiply_add(scaled, loss_scale, -norm_hi), prescale
+
+
+OPTIONS = (float64, float64, int64)
+
+
+@kernel(
+    lambda limit_typecode, typecode: (
+        int64,
+        number_type(limit_typecode),
+        number_type(typecode),
+        *OPTIONS,
+        int64,
+    )
+)
 def use_given(limit_typecode: int | None, typecode: int | None) -> Any:
     """Make the kernel that decides for a norm that is given; each number as for `read_number`."""
     number, norm = read_number(limit_typecode), read_number(typecode)
 
     @cuda.jit
-    def use_given_norm(workspace, limit, given, factor):
-        norm_hi = norm(given)
-        store_decision(workspace, norm_hi, 0.0, 1.0, norm_hi, number(limit), factor)
+    def use_given_norm(workspace, limit, given, eps, loss_scale, zero, factor):
+        returned = norm(given)
+        parts = norm_of_elements(returned, loss_scale)
+        store_decision(workspace, parts, returned, number(limit), (eps, loss_scale, zero), factor)
 
     return use_given_norm
+
+
+@kernel(lambda: (int64, float64, *OPTIONS, int64))
+def decide_again() -> Any:
+    """Make the kernel that decides once more, for another limit and the norm that there is."""
+
+    @cuda.jit
+    def decide_for_limit(workspace, limit, eps, loss_scale, zero, factor):
+        norm_hi, norm_lo = load_double(workspace + 8 * NORM_HI), load_double(workspace + 8 * NORM_LO)
+        parts = norm_hi, norm_lo, load_double(workspace + 8 * PRESCALE)
+        returned = load_double(workspace + 8 * RETURNED)
+        store_decision(workspace, parts, returned, limit, (eps, loss_scale, zero), factor)
+
+    return decide_for_limit

@@ -166,6 +166,14 @@ def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
     _call(cu.cuMemcpyHtoDAsync, address, pinned.ctypes.data, pinned.nbytes, stream)
 
 
+def download(address: int, words: int, stream: int) -> NDArray[np.float64]:
+    """Return so many float64 from a device, behind all that the stream has been given: the host waits."""
+    values = np.empty(words)
+    _call(cu.cuMemcpyDtoHAsync, values.ctypes.data, address, values.nbytes, stream)
+    synchronize(stream)
+    return values
+
+
 # --- kernels ------------------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from numba import cuda, int64
 from numclip._core import contract
 from numclip._core.contract import LANES
 from numclip._core.dtypes import FLOAT64
-from numclip._cuda.decision import decision, read_number
+from numclip._cuda.decision import OPTIONS, decision, read_number
 from numclip._cuda.folds import array_sum, large_sums, list_sum, warp_sum
 from numclip._cuda.grid import WARPS, column, device, load_int, row_of
 from numclip._cuda.kernel import kernel, number_type
@@ -149,7 +149,7 @@ def list_sum_and_prescale(typecodes: tuple[int, ...], compensated: bool) -> Any:
     return sum_safely
 
 
-@kernel(lambda typecodes, limit_typecode: (int64, int64, number_type(limit_typecode), int64, int64))
+@kernel(lambda typecodes, limit_typecode: (int64, int64, number_type(limit_typecode), *OPTIONS, int64, int64))
 def norm(typecodes: tuple[int, ...], limit_typecode: int | None) -> Any:
     """Make the kernel; `limit` is the clip_norm, or where it lies on the device if it has a typecode.
 
@@ -161,7 +161,7 @@ def norm(typecodes: tuple[int, ...], limit_typecode: int | None) -> Any:
     decide, number = decision(compensated), read_number(limit_typecode)
 
     @cuda.jit
-    def sum_and_decide(workspace, count, limit, norm, factor):
+    def sum_and_decide(workspace, count, limit, eps, loss_scale, zero, norm, factor):
         warp, lane = int64(cuda.threadIdx.x // LANES), int64(cuda.threadIdx.x % LANES)
         firsts = column(workspace, count, FIRST_CHUNK)
         chunk, row = int64(cuda.blockIdx.x) * WARPS + warp, int64(-1)
@@ -181,6 +181,7 @@ def norm(typecodes: tuple[int, ...], limit_typecode: int | None) -> Any:
             return
         total, prescale = sum_list(workspace, count, warp, lane)
         if warp == 0 and lane == 0:
-            decide(workspace, total, prescale, number(limit), norm, factor)
+            options = eps, loss_scale, zero
+            decide(workspace, total, prescale, number(limit), options, norm, factor)
 
     return sum_and_decide

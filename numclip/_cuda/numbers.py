@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from numclip._arrays import checks, devices
+from numclip._arrays.options import check_clip_norm
 from numclip._cuda.descriptions import element_of
 from numclip._cuda.libraries import library
 from numclip._cuda.libraries.interface import Interface
@@ -12,7 +13,7 @@ from numclip._cuda.target import driver
 class Number(NamedTuple):
     """A number of the host, or where a 0-d array lies: it is read when the device comes to it."""
 
-    value: float | int  # or the address
+    value: Any  # or the address, or a callable that the host asks
     typecode: int | None = None  # None for a number of the host
     device: int | None = None
     label: str = ""
@@ -32,7 +33,7 @@ def clip_norm(value: Any) -> Number:
     """Return a clip_norm, checked."""
     if devices.is_cuda(value):
         return _on_device(value, "clip_norm")
-    return Number(checks.clip_norm(value))
+    return Number(check_clip_norm(value))
 
 
 def use_norm(value: Any) -> Number:

@@ -130,7 +130,10 @@ def scale_chunk(typecode: int) -> Any:
 
     @device
     def write(source, target, size, lane, factor, prefactor):
-        if prefactor != 1.0:
+        if prefactor == 0.0:  # a step that is skipped: a product with 0 may be NaN
+            for i in range(lane, size, LANES):
+                store(target + i * item, narrowed(0.0))
+        elif prefactor != 1.0:
             for i in range(lane, size, LANES):
                 element = multiply(multiply(widened(load(source + i * item)), prefactor), factor)
                 store(target + i * item, narrowed(element))

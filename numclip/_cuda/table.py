@@ -7,9 +7,11 @@ where the kernels count, and for the sums of arrays without elements. The other 
 from numclip._core import contract
 
 # The words of the header. The first two are float64: an element times both is its clipped value. TICKET
-# counts the blocks that are done. The last four are addresses: of a counter for each run, and of the sums.
+# counts the blocks that are done. Four are addresses: of a counter for each run, and of the sums. The last
+# four, float64 again, are the norm of the elements in three parts, as in `contract`, and as it is returned.
 FACTOR, PREFACTOR, TICKET, LARGE_COUNT, RUN_TICKETS, ARRAY_SUMS, RUN_SUMS, CHUNK_SUMS = range(8)
-HEADER = 8
+NORM_HI, NORM_LO, PRESCALE, RETURNED = range(8, 12)
+HEADER = 12
 
 # The columns. The first five are those of a row in `contract`. A run is up to 4096 chunks of one array,
 # summed into one number; runs are numbered through the list, for arrays of more than one chunk. FIRST_CHUNK

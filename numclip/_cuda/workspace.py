@@ -24,7 +24,7 @@ class Workspace:
     def __init__(self, stream: int) -> None:
         self.stream = stream
         # Between these, nothing else may use the memory: a call is enqueued as a whole.
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()
         self._table: Any = None
         self.memory: Any = None
         self._size = 0

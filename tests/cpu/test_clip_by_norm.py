@@ -109,6 +109,16 @@ def test_the_data_of_a_sparse_matrix_are_clipped():
     assert matrix.toarray().tolist() == [[1.5, 0.0], [0.0, 2.0]]
 
 
+@pytest.mark.parametrize("limit", [[2.5], [[2.5]], np.array([2.5], np.float32), np.array([[2.5]])], ids=repr)
+def test_one_norm_takes_a_limit_of_its_shape(limit):
+    assert_same_bits(clip_by_norm(ROWS, limit), clip_by_norm(ROWS, 2.5))
+    assert_same_bits(clip_by_norm(ROWS, limit, axes=(0, 1)), clip_by_norm(ROWS, 2.5))
+    with pytest.raises(
+        TypeError, match=starts_with("clip_norm should be a real number or 0-d array. Received")
+    ):
+        clip_by_norm(np.float32(3), limit)
+
+
 def test_name_is_accepted():
     assert_same_bits(clip_by_norm(ROWS, 1.0, None, "clip"), clip_by_norm(ROWS, 1.0, axes=None, name="other"))
 

@@ -78,6 +78,13 @@ def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
     ctypes.memmove(address, pinned.ctypes.data, pinned.nbytes)
 
 
+def download(address: int, words: int, stream: int) -> NDArray[np.float64]:
+    """Return so many float64 from an address."""
+    values = np.empty(words)
+    ctypes.memmove(values.ctypes.data, address, values.nbytes)
+    return values
+
+
 def load(kernel: Kernel) -> None:
     """Do nothing: the simulator runs Python."""
 

@@ -1,0 +1,56 @@
+"""clip_by_norm along axes: long slices, and many side by side, have the bits of a list of one."""
+
+import numpy as np
+import pytest
+from arrays import DTYPES, assert_same_bits, random_array
+
+from numclip import clip_by_global_norm, clip_by_norm
+
+SHAPES = [(4100, 70), (3, 8300, 9), (129, 8), (8, 129), (300, 7), (33, 1, 65)]
+
+
+def each_alone(t, limit, axis):
+    result = np.empty(t.shape, t.dtype)
+    for index in np.ndindex(*(side for i, side in enumerate(t.shape) if i != axis)):
+        place = (*index[:axis], slice(None), *index[axis:])
+        [result[place]], _ = clip_by_global_norm([t[place].copy()], limit)
+    return result
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_long_and_many_slices(rng, dtype, shape):
+    t = random_array(rng, dtype, shape)
+    for axis in range(t.ndim):
+        if t.size // shape[axis] > 2000:
+            continue
+        for limit in (0.3, 30.0, 0.0):
+            expected = each_alone(t, limit, axis)
+            assert_same_bits(clip_by_norm(t, limit, axis), expected)
+            assert_same_bits(clip_by_norm(t.T, limit, t.ndim - 1 - axis), expected.T)
+            out = t.copy()
+            assert clip_by_norm(out, limit, axes=(axis,), out=out) is out
+            assert_same_bits(out, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slices_whose_squares_over_or_underflow_beside_others(rng, axis, dtype):
+    t = random_array(rng, dtype, (70, 70))
+    scales = np.ones(70)
+    scales[[3, 40, 69]] = 1e-200, 1e200, 0.0
+    t *= np.expand_dims(scales, axis)
+    limits = np.expand_dims(np.where(scales == 1e-200, 1e-201, 0.5), axis)
+    result = clip_by_norm(t, limits, axis)
+    for i in range(70):
+        [expected], _ = clip_by_global_norm([t.take(i, 1 - axis)], float(limits.flat[i]))
+        assert_same_bits(result.take(i, 1 - axis), expected)
+
+
+def test_a_slice_that_is_not_finite_leaves_those_beside_it(rng):
+    t = random_array(rng, np.float32, (50, 20))
+    t[7, 3], t[9, 5] = np.nan, np.inf
+    result = clip_by_norm(t, 0.5, axes=0)
+    assert np.isnan(result[:, [3, 5]]).all()
+    others = [i for i in range(20) if i not in (3, 5)]
+    assert_same_bits(result[:, others], clip_by_norm(t[:, others], 0.5, axes=0))
