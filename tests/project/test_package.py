@@ -20,6 +20,7 @@ ROOMS = {
     "_cpu": ("_arrays", "_core"),
     "_cuda": ("_arrays", "_core"),
     "_backend": ("_arrays", "_core", "_cpu.backend", "_cuda.backend"),
+    "_numba": ("_cpu.njit.functions",),
     "public": ("_arrays", "_core", "public"),
 }
 REPORTS = {"_settings", "_diagnostics", "_selftest"}
@@ -78,9 +79,10 @@ def test_it_is_typed():
 
 
 def room_of(path):
-    """The room of a module: a folder, `_backend`, or the public files."""
+    """The room of a module: a folder, `_backend`, `_numba`, or the public files."""
     folder = path.relative_to(PACKAGE).parts[0]
-    return folder if folder in ROOMS else {"_backend.py": "_backend"}.get(folder, "public")
+    files = {"_backend.py": "_backend", "_numba.py": "_numba"}
+    return folder if folder in ROOMS else files.get(folder, "public")
 
 
 def modules_of(room):
