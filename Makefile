@@ -11,13 +11,16 @@ VERSION = $(shell { $(PYTHON) -c "import platform; print(platform.python_version
 TOO_OLD = numclip needs Python 3.11 or newer, and $(PYTHON) is $(or $(VERSION),not there): \
 	name another one, as in make PYTHON=python3.12
 
-.PHONY: help demo test test-quick test-ci test-long test-versions test-peers gpu lint format bench bench-quick wheel docs clean
+.PHONY: help demo demo-temporal-order test test-quick test-ci test-long test-versions test-peers gpu lint format bench bench-quick wheel docs clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 28
 
-demo: $(VENV)/.demo  ## train a small character model on real text, clipping its gradients
+demo: $(VENV)/.demo  ## train a small character model on real text, clipping its gradients: a minute
 	$(BIN)/python examples/char_rnn.py
+
+demo-temporal-order: $(VENV)/.demo  ## train ten networks with clipping and ten without: what clipping is for
+	$(BIN)/python examples/temporal_order.py
 
 # As many processes as cores: pytest-xdist hands each the next test when it has done one.
 PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadgroup
@@ -58,11 +61,11 @@ BENCHMARK = threads=$(THREADS); \
 	OPENBLAS_NUM_THREADS=$$threads OMP_NUM_THREADS=$$threads NUMBA_NUM_THREADS=$$threads \
 	.venv-peers/bin/python -m pytest benchmarks/bench_clip.py benchmarks/bench_training.py --benchmark-quiet
 
-bench: .venv-peers/.ready  ## compare the speed on all workloads and write the table into the README
+bench: .venv-peers/.ready  ## compare the speed on all workloads and write the tables into README.md and docs
 	@mkdir -p benchmarks/results
 	$(BENCHMARK) --benchmark-json=benchmarks/results/clip.json
 	.venv-peers/bin/python benchmarks/report.py benchmarks/results/clip.json --readme README.md \
-		--picture benchmarks/results/ratios.png
+		--tables docs/benchmarks.md --picture docs/pictures/ratios.png
 
 bench-quick: .venv-peers/.ready  ## compare the speed on the small workloads, about two minutes
 	@mkdir -p build

@@ -9,9 +9,9 @@ from numba import njit, prange
 
 from numclip._core.contract import CHUNK
 from numclip._cpu import threads
-from numclip._cpu.scaling import CACHE_LINE, STREAMING_CHUNKS
+from numclip._cpu.scaling import CACHE_LINE, NONTEMPORAL_CHUNKS
 from numclip._cpu.simd import WIDTH
-from numclip._cpu.simd_memory import fence, load, stream
+from numclip._cpu.simd_memory import fence, load, store_nontemporal
 
 
 def _read(values, sums):
@@ -42,7 +42,7 @@ def _write_past_caches(values, target, blocks):
     for block in prange(blocks):
         vectors = values.size // WIDTH
         for i in range(block * vectors // blocks, (block + 1) * vectors // blocks):
-            stream(target, i * WIDTH, load(values, i * WIDTH))
+            store_nontemporal(target, i * WIDTH, load(values, i * WIDTH))
         fence()
 
 
@@ -75,7 +75,7 @@ def limit(in_place):
             READ[parallel](values, sums)
             if in_place and clip_norm < bound:
                 WRITE_IN_PLACE[parallel](values, blocks)
-            elif not in_place and values.size < STREAMING_CHUNKS * CHUNK:
+            elif not in_place and values.size < NONTEMPORAL_CHUNKS * CHUNK:
                 WRITE[parallel](values, target, blocks)
             elif not in_place:
                 WRITE_PAST_CACHES[parallel](values, target, blocks)

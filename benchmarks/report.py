@@ -1,11 +1,13 @@
 """Tables and a picture from the results of bench_clip.py.
 
-Prints a table for every case. With ``--readme`` writes those of SHOWN, with machine, versions and date,
-between the marker lines of that file; with ``--picture`` draws the ratios of DRAWN.
+Prints a table for every case. With ``--readme`` writes the columns BRIEF of the first case of SHOWN, with
+machine, versions and date, between the marker lines of that file; with ``--tables`` all columns of SHOWN
+into that file; with ``--picture`` draws the ratios of DRAWN.
 """
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
@@ -20,6 +22,9 @@ SHOWN = (
     ("fresh, clipped", "alone"),
 )
 DRAWN = SHOWN[:2]
+BRIEF = ("numclip", "numpy", "torch", "tf.function")
+# What the machine can do at best is no peer.
+LIMIT = "limit"
 UNCLIPPED = "without clipping"
 
 
@@ -28,24 +33,38 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", type=Path, help="JSON file of pytest-benchmark")
-    parser.add_argument("--readme", type=Path, help="Markdown file with the marker lines")
+    parser.add_argument(
+        "--readme", type=Path, help="Markdown file with the marker lines, for the brief table"
+    )
+    parser.add_argument("--tables", type=Path, help="Markdown file with the marker lines, for all tables")
     parser.add_argument("--picture", type=Path, help="picture to draw")
     options = parser.parse_args()
 
     results = json.loads(options.results.read_text(encoding="utf-8"))
     medians, sizes = collect(results["benchmarks"])
-    tables = {situation: table(rows, sizes) for situation, rows in medians.items()}
+    tables = {situation: table(rows, sizes, peers_of(rows)) for situation, rows in medians.items()}
     print("\n".join(section(situation, tables[situation]) for situation in tables))
     print(training(results["benchmarks"]))
     print(origin(results))
 
     if options.picture:
         draw({situation: medians[situation] for situation in DRAWN if situation in medians}, options.picture)
+    shown = [situation for situation in SHOWN if situation in medians]
+    trained, source = training(results["benchmarks"]), origin(results)
     if options.readme:
-        shown = [section(situation, tables[situation]) for situation in SHOWN if situation in tables]
-        if options.picture:
-            shown.append(f"![Ratios to numclip]({options.picture.as_posix()})\n")
-        insert("\n".join([*shown, training(results["benchmarks"]), origin(results)]), options.readme)
+        brief = section(shown[0], table(medians[shown[0]], sizes, BRIEF))
+        notes = peers_ahead([medians[situation] for situation in shown]) + trained + source
+        insert([brief, link(options.picture, options.readme), notes], options.readme)
+    if options.tables:
+        sections = [section(situation, tables[situation]) for situation in shown]
+        insert([link(options.picture, options.tables), *sections, trained, source], options.tables)
+
+
+def link(picture, page):
+    """Return the Markdown that shows the picture on a page; nothing where none was drawn."""
+    if picture is None:
+        return ""
+    return f"![Ratios to numclip]({Path(os.path.relpath(picture, page.parent)).as_posix()})\n"
 
 
 def collect(benchmarks):
@@ -70,16 +89,27 @@ def peers_of(rows):
     return [name for name in OWN if name in names] + [name for name in names if name not in OWN]
 
 
-def table(rows, sizes):
+def table(rows, sizes, peers):
     """Return a Markdown table: a line per workload, times for numclip, ratios for its peers."""
-    peers = peers_of(rows)
-    head = ["workload", "arrays", "parameters", *peers]
-    lines = [head, ["---", *["---:"] * (len(head) - 1)]]
+    lines = [["workload (arrays, parameters)", *peers], ["---", *["---:"] * len(peers)]]
     for workload, row in rows.items():
         arrays, parameters = sizes[workload]
-        cells = [cell(peer, row) for peer in peers]
-        lines.append([workload, str(arrays), f"{parameters:,}", *cells])
+        lines.append([f"{workload} ({arrays}, {parameters:,})", *(cell(peer, row) for peer in peers)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def peers_ahead(tables):
+    """Say how often a peer is faster than numclip, and by how much at most."""
+    ratios = [
+        row[peer] / row[OWN[0]]
+        for rows in tables
+        for row in rows.values()
+        for peer in row
+        if peer not in (*OWN, LIMIT)
+    ]
+    faster = [ratio for ratio in ratios if ratio < 1]
+    least = f", {min(faster):.2f}× in the worst case" if faster else ""
+    return f"Of all {len(ratios)} comparisons with a peer, the peer is faster in {len(faster)}{least}.\n"
 
 
 def cell(peer, row):
@@ -136,16 +166,14 @@ def origin(results):
     )
 
 
-def insert(text, readme):
-    """Replace what stands between the marker lines."""
-    old = readme.read_text(encoding="utf-8")
-    before, begin, rest = old.partition(BEGIN)
+def insert(parts, page):
+    """Replace what stands between the marker lines of a page; a part may be empty."""
+    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise SystemExit(
-            f"{readme}: no place for the table, it needs a line {BEGIN} and below it a line {END}"
-        )
-    readme.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
+        raise SystemExit(f"{page}: no place for the table, it needs a line {BEGIN} and below it a line {END}")
+    text = "\n".join(part for part in parts if part)
+    page.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
 
 
 def draw(medians, picture):

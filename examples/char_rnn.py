@@ -2,15 +2,18 @@
 
 The text is the source of the Python standard library, or any file given by ``--text``. One minute of training
 ends with a sample of what the network writes and with a picture: the norm of the gradients before clipping,
-step by step, over the loss. Run it once as it is and once with ``--no-clip``.
+step by step, over the loss. Run it once as it is and once with ``--no-clip``. Ctrl-C ends it early, with the
+sample and the picture of the steps that were done.
 """
 
 import argparse
 import itertools
 import math
 import os
+import shlex
 import sys
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 
 # With two BLAS threads products this small are 15 % faster on an idle machine, and on a busy one, where the
@@ -18,6 +21,7 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
+from demo import INTERRUPTED, picture, run_main
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
@@ -159,14 +163,19 @@ def batches(indices):
 def train(model, indices, steps, clip, clip_norm, learning_rate=0.3, fate="clipped"):
     """Train by SGD with momentum; `clip` is given the gradients, may change them, and returns their norm.
 
-    Returns the loss and the norm of every step. Where training diverges, the last norm is not finite.
-    `fate` is for the progress bar: what `clip` does to gradients with a norm above `clip_norm`.
+    Returns the loss and the norm of every step. Where training diverges, the last norm is not finite; Ctrl-C
+    ends it with the steps that were done. `fate` is for the progress bar: what `clip` does to
+    gradients with a norm above `clip_norm`.
     """
     velocities = [np.zeros_like(parameter) for parameter in model.parameters]
     hidden = model.initial_hidden(BATCH_SIZE)
     losses, norms, above = [], [], 0
     # Unclipped gradients may overflow: that is an outcome to report, not a reason to warn.
-    with tqdm(total=steps, unit="step", mininterval=0.5) as bar, np.errstate(over="ignore", invalid="ignore"):
+    with (
+        suppress(KeyboardInterrupt),
+        tqdm(total=steps, unit="step", mininterval=0.5) as bar,
+        np.errstate(over="ignore", invalid="ignore"),
+    ):
         for step, (inputs, targets) in zip(range(steps), batches(indices), strict=False):
             loss, gradients, hidden = model.loss_and_gradients(inputs, targets, hidden)
             norm = clip(gradients)
@@ -182,7 +191,7 @@ def train(model, indices, steps, clip, clip_norm, learning_rate=0.3, fate="clipp
             share = f"{above / (step + 1):.0%} {fate}"
             bar.set_postfix_str(f"loss {np.mean(losses[-100:]):.3f}, norm {norm:.2f}, {share}", refresh=False)
             bar.update()
-    return np.array(losses), np.array(norms)
+    return np.array(losses[: len(norms)]), np.array(norms)
 
 
 def draw(path, losses, norms, clip_norm, fate):
@@ -207,7 +216,10 @@ def draw(path, losses, norms, clip_norm, fate):
 
 
 def main():
-    """Train, write a sample, draw the picture; returns the exit code: 1 where training diverged."""
+    """Train, write a sample, draw the picture.
+
+    Returns the exit code: 1 where training diverged, 130 where Ctrl-C ended it.
+    """
     parser = argparse.ArgumentParser(description="Train a character-level RNN, clipping its gradients.")
     parser.add_argument("--text", type=Path, help="UTF-8 text (default: the Python standard library)")
     parser.add_argument("--clip-norm", type=float, default=0.8, help="threshold (default: %(default)s)")
@@ -215,14 +227,14 @@ def main():
     parser.add_argument("--steps", type=int, default=8000, help="training steps (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=0.3, help="at first (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and sample (default: %(default)s)")
-    parser.add_argument("--output", type=Path, default="char_rnn.png", help="picture (default: %(default)s)")
+    parser.add_argument(
+        "--output", type=picture, default="char_rnn.png", help="picture (default: %(default)s)"
+    )
     args = parser.parse_args()
     if not all(0 < value < math.inf for value in (args.clip_norm, args.steps, args.learning_rate)):
         parser.error("--clip-norm, --steps and --learning-rate must be positive and finite")
     if args.seed < 0:
         parser.error("--seed must not be negative")
-    if not args.output.parent.is_dir():
-        parser.error(f"no such directory: {args.output.parent}")
     try:
         text = read_text(args.text)
     except ValueError as error:
@@ -238,9 +250,14 @@ def main():
     indices, vocabulary = encode(text)
     rng = np.random.default_rng(args.seed)
     model = CharRNN(len(vocabulary), HIDDEN_SIZE, rng)
+    numclip.warmup(verbose=True)  # so that the progress bar measures the training alone
     losses, norms = train(model, indices, args.steps, clip, args.clip_norm, args.learning_rate, fate)
+    if not len(norms):
+        print("Interrupted before the first step: there is nothing to show.")
+        return INTERRUPTED
     draw(args.output, losses, norms, args.clip_norm, fate)
-    print(f"{len(norms)} steps, {np.mean(norms > args.clip_norm):.0%} of them {fate}: see {args.output}")
+    print(f"{len(norms)} steps, {np.mean(norms > args.clip_norm):.0%} of them {fate}.")
+    print(f"{args.output} shows the norm of the gradients before clipping, and the loss below it.")
     if not np.isfinite(norms[-1]):
         print(f"Training diverged: the last norm is {norms[-1]}.")
         return 1
@@ -248,8 +265,11 @@ def main():
     sample = "".join(vocabulary[index] for index in model.sample(indices[0], SAMPLE_LENGTH, rng))
     # A terminal that cannot show a character of the text gets a question mark.
     print(sample.encode(sys.stdout.encoding, "replace").decode(sys.stdout.encoding))
-    return 0
+    if not args.no_clip:
+        without = [*sys.argv, "--no-clip", "--output", args.output.with_stem(f"{args.output.stem}_no_clip")]
+        print(f"\nThe same without clipping: {shlex.join(map(str, [sys.executable, *without]))}")
+    return 0 if len(norms) == args.steps else INTERRUPTED
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_main(main)

@@ -1,16 +1,39 @@
 """``python -m numclip`` shows the configuration, ``python -m numclip selftest`` checks the installed copy."""
 
 import argparse
+import os
 import sys
 
-from numclip import show_config
+from numclip import __version__, show_config
+
+COMMANDS = {
+    "config": "what a report of a bug needs: versions, processor, threads, cache (the default)",
+    "selftest": "check the installed copy against exact results",
+}
 
 
 def main() -> int:
     """Run the command; return the exit status."""
-    parser = argparse.ArgumentParser("python -m numclip", description="Show the configuration, or check it.")
-    parser.add_argument("command", nargs="?", choices=["config", "selftest"], default="config")
-    if parser.parse_args().command == "config":
+    parser = argparse.ArgumentParser(
+        "python -m numclip",
+        description="Show the configuration, or check the installed copy.",
+        epilog="\n".join(f"{command:10}{text}" for command, text in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", choices=COMMANDS, default="config")
+    parser.add_argument("--version", action="version", version=f"numclip {__version__}")
+    try:
+        status = _run(parser.parse_args().command)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader, such as head, has what it wanted. What is still buffered would raise again at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return status
+
+
+def _run(command: str) -> int:
+    if command == "config":
         show_config()
         return 0
     from numclip import _selftest

@@ -100,7 +100,7 @@ def clip_by_norm(
             raise TypeError("t should be an array. Received None")
         if axes is not None:
             return backend_of([t]).clip_along(t, clip_norm, axes, out)
-        if isinstance(clip_norm, np.ndarray | list):
+        if axes is None and isinstance(clip_norm, np.ndarray | list):
             clip_norm = checks.single(clip_norm, "clip_norm", np.ndim(array_of(t)))
         output = NEW if out is None else [out]
         [result], _, _ = backend_of([t]).clip([t], output, clip_norm, labels=ARRAY)

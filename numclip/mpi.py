@@ -10,7 +10,7 @@ On 10,000 ranks, a reduction by recursive doubling takes 14 rounds. At 600 bytes
 that of one float is: some 30 us on paper, where a round takes 2. Limbs are carried before, so that they have
 room for 2**31 ranks.
 
-Needs mpi4py and an MPI: ``pip install 'numclip[mpi]'`` brings both.
+Needs mpi4py and an MPI: ``pip install "mpi4py>=4.1" "mpich>=4.3"`` brings both.
 """
 
 import math

@@ -18,6 +18,7 @@ from typing import Any
 
 from numclip import _clip
 from numclip._arrays.annotations import Number, Threshold
+from numclip._arrays.errors import trim
 from numclip._arrays.options import Nonfinite, options
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.trees.structure import Tree
@@ -87,14 +88,20 @@ def clip_by_global_norm(
     >>> grads["dense"]["w"]
     array([[1.5]])
     """
-    chosen = options(ord, eps, loss_scale, nonfinite)
-    taken = Tree(tree)
-    leaves = taken.leaves
-    if out is None:
-        results, norm, _ = backend_of(leaves).clip(leaves, NEW, clip_norm, use_norm, chosen, taken, stream)
-        return taken.rebuilt(results, _IN_PLACE), norm
-    targets = _targets(taken, tree, out)
-    return out, backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, chosen, taken, stream)[1]
+    try:
+        chosen = options(ord, eps, loss_scale, nonfinite)
+        taken = Tree(tree)
+        leaves = taken.leaves
+        if out is None:
+            results, norm, _ = backend_of(leaves).clip(
+                leaves, NEW, clip_norm, use_norm, chosen, taken, stream
+            )
+            return taken.rebuilt(results, _IN_PLACE), norm
+        targets = _targets(taken, tree, out)
+        return out, backend_of(leaves).clip(leaves, targets, clip_norm, use_norm, chosen, taken, stream)[1]
+    except Exception as error:
+        trim(error)
+        raise
 
 
 def global_norm(tree: Any, *, ord: float = 2, loss_scale: float = 1.0, stream: Any = None) -> Any:
@@ -124,9 +131,13 @@ def global_norm(tree: Any, *, ord: float = 2, loss_scale: float = 1.0, stream: A
     >>> numclip.tree.global_norm({"w": np.array([3.0]), "b": np.array([4.0])})
     np.float64(5.0)
     """
-    chosen = options(ord, 0.0, loss_scale, "nan")
-    taken = Tree(tree)
-    return backend_of(taken.leaves).clip(taken.leaves, NONE, math.inf, None, chosen, taken, stream)[1]
+    try:
+        chosen = options(ord, 0.0, loss_scale, "nan")
+        taken = Tree(tree)
+        return backend_of(taken.leaves).clip(taken.leaves, NONE, math.inf, None, chosen, taken, stream)[1]
+    except Exception as error:
+        trim(error)
+        raise
 
 
 def tensor_norms(tree: Any, *, ord: float = 2) -> Any:
@@ -156,9 +167,13 @@ def tensor_norms(tree: Any, *, ord: float = 2) -> Any:
     >>> numclip.tree.tensor_norms({"w": np.array([3.0, 4.0]), "b": [None, np.array(2.0)]})
     {'w': np.float64(5.0), 'b': [None, np.float64(2.0)]}
     """
-    order = options(ord, 0.0, 1.0, "nan").order
-    taken = Tree(tree)
-    return taken.rebuilt(backend_of(taken.leaves).tensor_norms(taken.leaves, order, taken), _AS_A_LIST)
+    try:
+        order = options(ord, 0.0, 1.0, "nan").order
+        taken = Tree(tree)
+        return taken.rebuilt(backend_of(taken.leaves).tensor_norms(taken.leaves, order, taken), _AS_A_LIST)
+    except Exception as error:
+        trim(error)
+        raise
 
 
 def clip_factor(
@@ -199,9 +214,13 @@ def clip_factor(
     >>> numclip.tree.clip_factor({"w": np.array([3.0]), "b": np.array([4.0])}, 2.5)
     (0.5, np.float64(5.0))
     """
-    chosen = options(ord, eps, loss_scale, nonfinite)
-    taken = Tree(tree)
-    return backend_of(taken.leaves).factor(taken.leaves, clip_norm, use_norm, chosen, taken)
+    try:
+        chosen = options(ord, eps, loss_scale, nonfinite)
+        taken = Tree(tree)
+        return backend_of(taken.leaves).factor(taken.leaves, clip_norm, use_norm, chosen, taken)
+    except Exception as error:
+        trim(error)
+        raise
 
 
 class Clipper(_clip.Clipper[Any]):
@@ -260,10 +279,14 @@ class Clipper(_clip.Clipper[Any]):
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
     ) -> None:
-        chosen = options(ord, eps, loss_scale, nonfinite)
-        taken = Tree(tree)
-        targets = _targets(taken, tree, tree if out is None else out)
-        self._set_up(taken.leaves, targets, clip_norm, chosen, taken)
+        try:
+            chosen = options(ord, eps, loss_scale, nonfinite)
+            taken = Tree(tree)
+            targets = _targets(taken, tree, tree if out is None else out)
+            self._set_up(taken.leaves, targets, clip_norm, chosen, taken)
+        except Exception as error:
+            trim(error)
+            raise
         self._tree = taken
         self.results = tree if out is None else out
 

@@ -18,7 +18,7 @@ add, carry, pair_of = map(helper, (fixed_point.add, fixed_point.carry, fixed_poi
 prescale_for = helper(contract.prescale_for)
 square_root = helper(contract.square_root)
 returned_norm = helper(contract.returned_norm)
-scale_factor = named_helper("scale_factor")(contract.scale_factor_by(helper(contract.quotient)))
+scale_factor = named_helper("scale_factor_of_shards")(contract.scale_factor_by(helper(contract.quotient)))
 
 
 @default_fpenv

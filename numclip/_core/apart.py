@@ -135,21 +135,26 @@ def _enough_stack() -> Iterator[None]:
 
 
 def _refuse_inside_numba() -> None:
-    """Raise if this thread is in the middle of Numba: it holds locks there that the work would wait for.
+    """Raise if this thread is in the middle of Numba, or looks for a module: the work would wait for it.
 
-    The handler of a signal, a finalizer, or what the garbage collector calls may come there.
+    The handler of a signal, a finalizer, or what the garbage collector calls may come there. Who looks for a
+    module holds the one lock of all imports.
     """
     lock = process.compiler_lock()
-    inside = lock is not None and lock._is_owned()
+    inside = "Numba is loaded or compiles" if lock is not None and lock._is_owned() else ""
     frame: Any = sys._getframe()
     while frame is not None and not inside:
-        package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        inside = package == "llvmlite" or (package == "numba" and frame.f_code.co_name == "<module>")
+        module, function = str(frame.f_globals.get("__name__")), frame.f_code.co_name
+        package = module.partition(".")[0]
+        if package == "llvmlite" or (package == "numba" and function == "<module>"):
+            inside = "Numba is loaded or compiles"
+        elif module == "importlib._bootstrap" and function == "_find_spec":
+            inside = "a module is imported"
         frame = frame.f_back
     if inside:
         raise RuntimeError(
-            "numclip was called for the first time while Numba is loaded or compiles in this thread, by the "
-            "handler of a signal, a finalizer or the garbage collector: call numclip.warmup() before"
+            f"numclip was called for the first time while {inside} in this thread, by the handler of a "
+            "signal, a finalizer or the garbage collector: call numclip.warmup() before"
         )
 
 

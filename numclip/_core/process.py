@@ -1,5 +1,6 @@
 """The process that numclip runs in: its forks, and its signals."""
 
+import concurrent.futures.thread  # noqa: F401 as logging: its lock is taken before a fork, and given back
 import logging  # noqa: F401 what it does before a fork, taking its lock, has to come after what is done here
 import os
 import signal

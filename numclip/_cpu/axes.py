@@ -30,7 +30,8 @@ def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
         if plain is not None and plain[1].flags.carray:
             shape, target = t.shape, plain[1]
             length, inner = shape[axes], math.prod(shape[axes + 1 :])
-            limits = np.full(t.size // length, checks.clip_norm(clip_norm))
+            limits = np.empty(t.size // length)
+            limits.fill(checks.clip_norm(clip_norm))
             clip_slices = slices.clip_slices(typecode)
             clip_slices(t.ctypes.data, target.ctypes.data, length, inner, typecode, limits)
             return target

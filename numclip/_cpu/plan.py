@@ -355,9 +355,9 @@ def is_fused(options: Options) -> bool:
 
 def _times(norm: float, scale: float) -> tuple[float, float, float]:
     """Return norm * scale as (norm_hi, norm_lo, prescale), of which the sum is exact."""
-    product = norm * scale
     if scale == 1.0 or not math.isfinite(norm):
-        return product, 0.0, 1.0
-    prescale = 1.0 if math.isfinite(product) else DOWN
-    exact = Fraction(norm) * Fraction(scale) * Fraction(prescale)
-    return float(exact), float(exact - Fraction(float(exact))), prescale
+        return norm, 0.0, 1.0
+    with default_environment():
+        prescale = 1.0 if math.isfinite(norm * scale) else DOWN
+        exact = Fraction(norm) * Fraction(scale) * Fraction(prescale)
+        return float(exact), float(exact - Fraction(float(exact))), prescale

@@ -9,7 +9,7 @@ import numclip
 CODE = """
 import sys
 from numclip._cpu import scaling
-scaling.STREAMING_CHUNKS = int(sys.argv[1])
+scaling.NONTEMPORAL_CHUNKS = int(sys.argv[1])
 import hashlib, numpy as np, ml_dtypes, numclip
 sha = hashlib.sha256()
 for size in (0, 1, 15, 16, 17, 5000, 40_000):

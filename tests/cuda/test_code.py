@@ -10,7 +10,7 @@ from numclip._core.dtypes import BFLOAT16, FLOAT16, FLOAT32, FLOAT64
 
 skip_without_compilers()
 from cuda.bindings import nvjitlink  # noqa: E402
-from numba import cuda, float64, int64  # noqa: E402
+from numba import cuda  # noqa: E402
 
 from numclip._cuda import copies, decision, norm, scaling  # noqa: E402
 
@@ -45,8 +45,8 @@ def compiled(request, monkeypatch):
     device = SimpleNamespace(compute_capability=request.param)
     monkeypatch.setattr("numba.cuda.dispatcher.get_current_device", lambda: device)
 
-    def compile_kernel(kernel, *signature):
-        ptx, _ = cuda.compile(kernel.py_func, signature, cc=request.param, device=False, abi="numba")
+    def compile_kernel(kernel):
+        ptx, _ = cuda.compile(kernel.body.py_func, kernel.types, cc=request.param, device=False, abi="numba")
         assert ".local" not in ptx, "the kernel spills to local memory"
         assert not re.search(r"^\s*call", ptx, re.MULTILINE), "a function has not been inlined"
         assert_no_spills(ptx, request.param)
@@ -61,7 +61,7 @@ def ids(typecodes):
 
 @pytest.mark.parametrize("typecodes", LISTS, ids=ids)
 def test_the_sum(compiled, typecodes):
-    ptx = compiled(norm.norm(typecodes, None), int64, int64, float64, int64, int64)
+    ptx = compiled(norm.norm(typecodes, None))
     for typecode in typecodes:  # in one basic block, so that the assembler issues them before the first sum
         assert any(
             len(re.findall(rf"ld\.global\.{LOAD_ONE[typecode]}", block)) == 16 for block in ptx.split("\n$L")
@@ -71,10 +71,11 @@ def test_the_sum(compiled, typecodes):
     # Each of the two tickets stands between two fences, which one thread passes.
     ticket = ["membar.gl", "atom.global.inc.u32", "membar.gl"]
     assert re.findall(r"(atom\S*|membar\.gl|fence\.\S*)", ptx) == 2 * ticket
-    # Squares may be fused where that is wanted, and in the formula a product that is exact anyway.
+    # Squares may be fused where that is wanted, and in the formula products of halves, which are exact
+    # anyway: one of the quotient, four of the product of eps and the scale of the loss.
     fused = re.findall(r"\bfma\.\S+\s+%\w+, (%\w+), (%\w+), ", ptx)
     assert fused
-    assert sum(left != right for left, right in fused) <= 1
+    assert sum(left != right for left, right in fused) <= 5
     for exact in ("sqrt.rn.f64", "div.rn.f64"):
         assert exact in ptx
     for rounded_otherwise in (".ftz", ".approx"):
@@ -83,7 +84,7 @@ def test_the_sum(compiled, typecodes):
 
 @pytest.mark.parametrize("typecodes", LISTS, ids=ids)
 def test_the_scaling_loads_and_stores_vectors(compiled, typecodes):
-    ptx = compiled(scaling.scale(typecodes), int64, int64, int64)
+    ptx = compiled(scaling.scale(typecodes))
     for typecode in typecodes:
         blocks = [re.split(r"st\.global", block)[0] for block in ptx.split("\n$L")]
         vectors = 16 if typecode == FLOAT64 else 8  # before the first store; 16 where misaligned
@@ -93,13 +94,13 @@ def test_the_scaling_loads_and_stores_vectors(compiled, typecodes):
 
 
 def test_the_small_kernels(compiled):
-    compiled(decision.use_given(None, None), int64, float64, float64, int64)
+    compiled(decision.use_given(None, None))
     for item in (1, 2, 4, 8):
         for back in (False, True):
-            compiled(copies.copy_elements(item, back), *[int64] * 6)
+            compiled(copies.copy_elements(item, back))
 
 
 @pytest.mark.parametrize("typecode", [FLOAT32, FLOAT64, FLOAT16, BFLOAT16])
 def test_numbers_on_the_device(compiled, typecode):
-    compiled(norm.norm((FLOAT32,), typecode), *[int64] * 5)
-    compiled(decision.use_given(typecode, typecode), *[int64] * 4)
+    compiled(norm.norm((FLOAT32,), typecode))
+    compiled(decision.use_given(typecode, typecode))

@@ -46,9 +46,12 @@ def test_on_compiled_kernels(figures, capability, cases):
 
 
 ON_THE_SIMULATOR = """
+import warnings
 import numpy as np
-from numba import cuda
 import numclip
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of this import, under NumPy 2.5
+    from numba import cuda
 
 rng = np.random.default_rng(0)
 shapes = {"f4": (3, 5), "f8": (7,), "f2": (4100,), "c8": (2, 0), "c16": (3, 3)}

@@ -1,4 +1,4 @@
-"""Every row of the README's table of differences: TensorFlow's value and ours, side by side."""
+"""Every row of the table in docs/differences.md: TensorFlow's value and ours, side by side."""
 
 import re
 from pathlib import Path
@@ -12,7 +12,7 @@ from frameworks import tensorflow
 
 from numclip import clip_by_global_norm, clip_by_norm, clip_by_value
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "differences.md"
 INF, NAN = float("inf"), float("nan")
 shown = []
 
@@ -34,10 +34,8 @@ def both(t_list, clip_norm, use_norm=None):
     return theirs, ours, their_norm, norm
 
 
-def test_the_readme_has_these_rows_and_no_other():
-    readme = README.read_text(encoding="utf-8")
-    section = readme.partition("## Differences from TensorFlow")[2].partition("\n## ")[0]
-    lines = re.findall(r"^\|(.*)\|$", section, re.MULTILINE)
+def test_the_page_has_these_rows_and_no_other():
+    lines = re.findall(r"^\|(.*)\|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     header, _, *rows = [tuple(cell.strip() for cell in line.split("|")) for line in lines]
     assert header == ("case", "TensorFlow", "numclip")
     assert sorted(rows) == sorted(shown)
@@ -162,7 +160,7 @@ def test_norm_given_as_another_number(use_norm):
     np.testing.assert_array_equal(ours, [1.5, 0])
 
 
-@row("integers", "an error", "`TypeError` that names the entry")
+@row("`clip_by_global_norm` of integers", "an error", "`TypeError` that names the entry")
 @pytest.mark.parametrize("dtype", [np.int32, np.int64, np.uint8, np.bool_])
 def test_integers(dtype):
     t_list = [np.ones(2, np.float32), np.ones(2, dtype)]
@@ -232,3 +230,11 @@ def test_clip_by_value_with_nan_as_a_bound(bounds):
     assert np.isnan(tf.clip_by_value(t, *bounds).numpy()).all()
     with pytest.raises(ValueError, match="should not be NaN"):
         clip_by_value(t, *bounds)
+
+
+@pytest.mark.parametrize("dtype", [f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)])
+def test_clip_by_value_of_integers_is_no_difference(dtype):
+    t = np.array([1, 5, 9], dtype)
+    clipped = clip_by_value(t, 2, 7)
+    assert clipped.dtype == dtype
+    np.testing.assert_array_equal(tf.clip_by_value(t, 2, 7).numpy(), clipped)

@@ -49,6 +49,11 @@ def test_what_the_garbage_collector_calls_works_or_is_refused(entry):
     assert set(outcome("collector_clips", entry, 0).split()) <= {"5.0", "refused"}
 
 
+def test_a_call_in_the_middle_of_a_look_for_a_module_is_refused():
+    """The thread that loads Numba would wait for the lock of imports for ever."""
+    assert outcome("finder_clips", "call", 0) == "refused 5.0"
+
+
 def test_a_handler_that_clips_while_the_program_imports_numba_is_refused():
     assert outcome("handler_clips_while_numba_is_imported", "call", 0.05) == "refused 5.0"
 

@@ -4,6 +4,8 @@ A plain ``@njit`` function compiles in the middle of a training step, once for e
 flag, and one with signatures refuses what they leave out: https://github.com/numba/numba/issues/4511.
 """
 
+import re
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -68,6 +70,35 @@ def test_no_layout_and_no_flag_needs_a_compilation_of_its_own(monkeypatch, rng):
     for dtype in DTYPES:
         for layout in LAYOUTS:
             numclip.clip_by_global_norm([layout(random_array(rng, dtype, (5, 7)))], 0.1)
+
+
+VERBOSE = """
+import logging, numclip
+numclip.warmup({verbose})
+assert not logging.getLogger("numclip").handlers
+assert logging.getLogger("numclip").propagate
+assert logging.getLogger("numclip").level == logging.NOTSET
+"""
+
+
+def test_it_says_what_the_time_is_spent_on(tmp_path):
+    for verb in ("compiled", "loaded"):
+        code = VERBOSE.format(verbose="verbose=True")
+        lines = run_python("-c", code, NUMBA_CACHE_DIR=str(tmp_path)).stderr.splitlines()
+        assert lines[0] == "numclip: loading Numba, and compiling for float32: some seconds, once"
+        assert re.fullmatch(r"numclip: loaded Numba in \d+\.\d\d s", lines[1])
+        for line in lines[2:]:
+            assert re.fullmatch(rf"numclip: {verb} \w+( float32)?( parallel)? in \d+\.\d\d s", line)
+        assert len(lines) >= 8
+
+
+def test_it_says_nothing_unasked():
+    assert run_python("-c", VERBOSE.format(verbose="")).stderr == ""
+
+
+def test_a_first_call_is_logged():
+    code = "import logging; logging.basicConfig(level='INFO')\n" + VERBOSE.format(verbose="")
+    assert "INFO:numclip:loaded Numba in" in run_python("-c", code).stderr
 
 
 def test_a_name_needs_no_package_that_makes_the_dtype():

@@ -4,12 +4,14 @@ Numba's own ``numba -s`` prints pages, imports what it reports on, and starts th
 https://github.com/numba/numba/issues/8395.
 """
 
+import os
 import re
+import subprocess
 import sys
 
 import numpy as np
 import pytest
-from processes import run_python
+from processes import PATHS, run_python
 
 import numclip
 from numclip import _selftest
@@ -109,8 +111,36 @@ def test_the_exit_status_tells():
     assert "1 failed" in run.stdout
 
 
-def test_an_unknown_command_is_refused():
-    assert run_python("-m", "numclip", "speed", check=False).returncode == 2
+@pytest.mark.parametrize(
+    ("argument", "complaint"),
+    [("speed", "invalid choice: 'speed'"), ("--fast", "unrecognized arguments: --fast")],
+)
+def test_a_wrong_argument_is_refused_and_the_right_ones_are_named(argument, complaint):
+    run = run_python("-m", "numclip", argument, check=False)
+    assert run.returncode == 2
+    assert complaint in run.stderr
+    assert "{config,selftest}" in run.stderr
+
+
+def test_the_version_and_the_commands_are_shown():
+    assert run_python("-m", "numclip", "--version").stdout == f"numclip {numclip.__version__}\n"
+    lines = run_python("-m", "numclip", "--help").stdout.splitlines()
+    assert {"config", "selftest"} <= {line.split()[0] for line in lines if line.strip()}
+
+
+@pytest.mark.skipif(
+    os.name != "posix", reason="a pipe whose reader is gone raises BrokenPipeError on POSIX alone"
+)
+def test_a_reader_may_leave_before_the_end():
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "numclip"]
+    environment = {**os.environ, "PYTHONPATH": PATHS}
+    run = subprocess.run(
+        command, env=environment, stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 def test_optional_packages_are_found_without_an_import():

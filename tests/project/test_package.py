@@ -25,7 +25,7 @@ ROOMS = {
 }
 REPORTS = {"_settings", "_diagnostics", "_selftest"}
 # The files that need Numba as soon as they are imported, and are themselves imported inside functions.
-WITH_NUMBA = {"_core/jit.py", "_core/cache.py", "_core/half.py", "_core/fpenv.py"}
+WITH_NUMBA = {"_core/accumulator.py", "_core/jit.py", "_core/cache.py", "_core/half.py", "_core/fpenv.py"}
 
 
 def imported(path):

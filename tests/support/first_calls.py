@@ -47,9 +47,10 @@ def on_alarm(handler, delay, interval=0.0):
     signal.setitimer(signal.ITIMER_REAL, delay, interval)
 
 
-def expect(exception, entry):
-    """Call; the exception may come too late."""
+def expect(exception, entry, begin=lambda: None):
+    """Call, with something that begins before; the exception may come too late."""
     try:
+        begin()
         entry()
     except exception:
         return "came"
@@ -75,16 +76,24 @@ def handler_raises(entry, delay):
     def handler():
         raise TimeOut
 
-    on_alarm(handler, delay)
-    print(expect(TimeOut, entry), call())
+    print(expect(TimeOut, entry, lambda: on_alarm(handler, delay)), call())
 
 
 def handler_raises_again_and_again(entry, delay):
+    calling = []
+
     def handler():
-        raise TimeOut
+        if calling:
+            calling.clear()
+            raise TimeOut
+
+    def call_again():
+        calling.append(True)
+        entry()
+        calling.clear()
 
     on_alarm(handler, delay, delay)
-    while expect(TimeOut, entry) == "came":
+    while expect(TimeOut, call_again) == "came":
         pass
     signal.setitimer(signal.ITIMER_REAL, 0)
     print(call())
@@ -92,14 +101,14 @@ def handler_raises_again_and_again(entry, delay):
 
 def ctrl_c(entry, delay):
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Timer(delay, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    print(expect(KeyboardInterrupt, entry), call())
+    timer = threading.Timer(delay, lambda: os.kill(os.getpid(), signal.SIGINT))
+    print(expect(KeyboardInterrupt, entry, timer.start), call())
 
 
 def another_thread_raises(entry, delay):
     thread, error = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(TimeOut)
-    threading.Timer(delay, lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)).start()
-    print(expect(TimeOut, entry), call())
+    timer = threading.Timer(delay, lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error))
+    print(expect(TimeOut, entry, timer.start), call())
 
 
 def handler_clips(entry, delay):
@@ -115,6 +124,22 @@ def collector_clips(entry, delay):
     gc.callbacks.append(lambda phase, info: call_or_refusal(answers))
     entry()
     gc.callbacks.clear()
+    print(*answers, call())
+
+
+def finder_clips(entry, delay):
+    """Call in the middle of a look for a module, where Python holds the one lock of all imports."""
+    answers = set()
+
+    class Finder:
+        def find_spec(self, name, path=None, target=None):
+            if name == "colorsys":
+                call_or_refusal(answers)
+
+    sys.meta_path.insert(0, Finder())
+    import colorsys  # noqa: F401
+
+    sys.meta_path.pop(0)
     print(*answers, call())
 
 
@@ -144,8 +169,9 @@ def fork_meanwhile(entry, delay):
     child = os.fork()
     if child == 0:
         os._exit(call() != 5.0)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-    thread.join()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    thread.join()  # it may have taken the output
+    print(status)
 
 
 def handler_forks(entry, delay):
@@ -197,6 +223,8 @@ def no_threads(entry, _):
 
 def at_exit(entry, _):
     import atexit
+
+    import numba  # noqa: F401 from Python 3.12 on, it cannot be imported then
 
     atexit.register(lambda: print(call(), flush=True))
 

@@ -109,3 +109,10 @@ def test_bad_norms_are_refused(arguments):
 def test_the_functions_of_lists_name_it(function):
     with pytest.raises(TypeError, match=r"numclip\.tree\.clip_by_global_norm"):
         function({"a": three()})
+
+
+@pytest.mark.parametrize("name", ["clip_by_global_norm", "clip_factor", "Clipper"])
+def test_an_error_ends_at_the_public_function(name):
+    with pytest.raises(TypeError) as caught:
+        getattr(numclip.tree, name)({"a": [three(), "abc"]}, 1.0)
+    assert len(caught.traceback) == 2

@@ -50,7 +50,8 @@ def test_a_callable_threshold_sees_the_norm_of_the_tree():
     clipper = numclip.tree.Clipper(tree, lambda norm: norms.append(norm) or norm / 2)
     assert clipper() == 5
     assert norms == [5.0]
-    assert numclip.tree.global_norm(tree) == 2.5
+    clipped, _ = numclip.tree.clip_by_global_norm(tree, lambda norm: norm / 2)
+    assert (numclip.tree.global_norm(tree), numclip.tree.global_norm(clipped)) == (2.5, 1.25)
 
 
 def test_a_non_finite_leaf_is_named_by_its_path():

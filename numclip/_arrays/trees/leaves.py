@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from numclip._arrays import sparse
-from numclip._arrays.slices import IndexedSlices
+from numclip._arrays import devices, slices, sparse
 
 _PROTOCOLS = (
     "__array__",
@@ -21,8 +20,8 @@ _TEXT = (str, bytes, bytearray)
 def is_surely(value: Any) -> bool:
     """Tell whether a value is a leaf whatever else its class is."""
     # The class, not `__class__`: a proxy is what it is, whatever it says.
-    known = (np.ndarray, np.generic, int, float, complex, IndexedSlices, *_TEXT)
-    return issubclass(type(value), known) or sparse.is_sparse(value)
+    known = (np.ndarray, np.generic, int, float, complex, *_TEXT)
+    return issubclass(type(value), known) or slices.is_slices(value) or sparse.is_sparse(value)
 
 
 def has_identity(value: Any) -> bool:
@@ -48,7 +47,5 @@ def is_arraylike(value: Any) -> bool:
         return False
     if is_surely(value) or has_protocol(value):
         return True
-    # An object may describe its memory itself, without its class. What has values and indices are slices of
-    # another library, which the list knows or refuses.
-    is_slices = hasattr(type(value), "indices") and hasattr(type(value), "values")
-    return is_slices or "__array_interface__" in getattr(value, "__dict__", {})
+    # An object may describe its memory itself, without its class.
+    return devices.is_cuda(value) or "__array_interface__" in getattr(value, "__dict__", {})

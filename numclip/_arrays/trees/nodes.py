@@ -1,17 +1,14 @@
 """Containers of every class but plain dicts, lists and tuples, one level at a time."""
 
 import dataclasses
-from collections import OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from numclip._arrays import memory
-from numclip._arrays.trees import copies, leaves, readback, registries, text
-
-# Instances of just these are what they seem.
-_STANDARD = (dict, list, tuple, OrderedDict, defaultdict, deque)
+from numclip._arrays.trees import copies, leaves, readback, registries, simple, text
 
 ITEM, FIELD, STEP = "an item", "a field", "a step that is written out"
 
@@ -20,14 +17,16 @@ ITEM, FIELD, STEP = "an item", "a field", "a step that is written out"
 class Node:
     """A container taken apart: its children, and how each is reached.
 
-    `registered` puts new children together where the program has registered the class.
+    `build` makes the like of it of other children: what the program has registered for the class, or what
+    needs no look at the outcome because the class is simple.
     """
 
     value: Any
     form: str
     names: list[Any]
     children: list[Any]
-    registered: Callable[[list[Any]], Any] | None = None
+    build: Callable[[list[Any]], Any] | None = None
+    is_simple: bool = False
 
     def step(self, position: int) -> str:
         """Return how the child at a position is reached."""
@@ -43,16 +42,23 @@ class Node:
         """Return what tells the children apart."""
         return [f".{name}" for name in self.names] if self.form is FIELD else self.names
 
-    def renew(self, children: list[Any], exchange: copies.Exchange) -> Any:
-        """Return a container of the same class with other children, after a look at what came out."""
-        exchange.note(self.children, children)
+    def renew(self, children: list[Any], exchange: copies.Exchange | None) -> Any:
+        """Return a container of the same class with other children, after a look at what came out.
+
+        `exchange` may be None for a simple one.
+        """
+        if exchange is not None:
+            exchange.note(self.children, children)
+        if self.build is not None and self.is_simple:
+            return self.build(children)
+        assert exchange is not None
         made = exchange.replacement(self.value)
         before = None if made is None else node(made)
         if before is not None and list(map(id, before.children)) == list(map(id, children)):
             return made  # for a child that refers to it
         try:
-            new = exchange.copied(self, children) if self.registered is None else self.registered(children)
-            if type(self.value) not in _STANDARD:
+            new = exchange.copied(self, children) if self.build is None else self.build(children)
+            if type(self.value) not in simple.STANDARD:
                 readback.verify(self, new, children, exchange)
         except (MemoryError, copies.CannotCopy):
             raise
@@ -62,7 +68,7 @@ class Node:
 
     def is_stable(self) -> bool:
         """Tell whether the container gives the same arrays each time."""
-        again = None if type(self.value) in _STANDARD else node(self.value)
+        again = None if self.is_simple or type(self.value) in simple.STANDARD else node(self.value)
         if again is None:
             return True
         if len(again.children) != len(self.children):
@@ -98,20 +104,20 @@ def node(value: Any) -> Node | None:
     if issubclass(cls, tuple) and hasattr(cls, "_fields"):
         children = list(cls.__iter__(value))
         if len(children) == len(cls._fields):
-            return Node(value, FIELD, list(cls._fields), children)
-    if cls not in _STANDARD:
+            return _node(value, FIELD, list(cls._fields), children)
+    if cls not in simple.STANDARD:
         registered = registries.take_apart(value)
         if registered is not None:
             return Node(value, STEP, *registered)
     if issubclass(cls, dict):
         items: Any = list(cls.items(value))
-        return Node(value, ITEM, [key for key, _ in items], [child for _, child in items])
+        return _node(value, ITEM, [key for key, _ in items], [child for _, child in items])
     if issubclass(cls, list | tuple | deque):
         return _sequence(value)
     fields = _fields(cls)
     if fields is not None:
         names = [name for name in fields if hasattr(value, name)]  # init=False may leave one unset
-        return Node(value, FIELD, names, [getattr(value, name) for name in names])
+        return _node(value, FIELD, names, [getattr(value, name) for name in names])
     if issubclass(cls, Mapping) or (_is_like_a_mapping(cls) and not leaves.has_protocol(value)):
         keys = list(cls.keys(value))
         return Node(value, ITEM, keys, [value[key] for key in keys])
@@ -120,9 +126,34 @@ def node(value: Any) -> Node | None:
     return None
 
 
+def _node(value: Any, form: str, names: list[Any], children: list[Any]) -> Node:
+    build = simple.builder(value, names)
+    return Node(value, form, names, children, build, build is not None)
+
+
+def simple_fields(value: Any) -> tuple[list[str], Any] | None:
+    """Return the names of the children of all instances of a simple dataclass, and those of all fields.
+
+    None for an instance of any other class.
+    """
+    cls = type(value)
+    if leaves.is_surely(value) or not simple.fields(cls) or registries.take_apart(value) is not None:
+        return None
+    return _fields(cls) or [], simple.fields(cls)
+
+
+def node_of_fields(value: Any, names: list[str], everything: Any) -> Node | None:
+    """Take an instance of a simple dataclass apart."""
+    attributes = vars(value).copy()
+    build = simple.of_fields(type(value), attributes, names, everything)
+    if build is None:
+        return node(value)
+    return Node(value, FIELD, names, [attributes[name] for name in names], build, True)
+
+
 def _sequence(value: Any) -> Node:
     children = list(type(value).__iter__(value))
-    return Node(value, ITEM, list(range(len(children))), children)
+    return _node(value, ITEM, list(range(len(children))), children)
 
 
 def _fields(cls: Any) -> list[str] | None:

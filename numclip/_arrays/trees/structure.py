@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from numclip._arrays.errors import class_of
 from numclip._arrays.trees import leaves as leaf
 from numclip._arrays.trees import text
 from numclip._arrays.trees.copies import CannotCopy, Exchange
-from numclip._arrays.trees.nodes import Node, node
+from numclip._arrays.trees.nodes import Node, node, node_of_fields, simple_fields
 
 # Leaves that need no look: nearly all.
 _PLAIN = frozenset({np.ndarray, type(None)})
@@ -53,7 +54,7 @@ class Tree:
                 return
         self.leaves, self.nodes = [], []
         try:
-            self._top = _take(value, self.leaves, self.nodes)
+            self._top = _take(value, self.leaves, self.nodes, {})
         except RecursionError:
             raise RecursionError(f"{name} contains itself, or is nested too deeply") from None
         if not _PLAIN.issuperset(map(type, self.leaves)):
@@ -62,16 +63,16 @@ class Tree:
     def _check_leaves(self, name: str) -> None:
         for index, value in enumerate(self.leaves):
             if type(value) not in _PLAIN and not leaf.is_arraylike(value):
-                path, received = text.shortened(_path(self._top, index)), text.class_of(value)
+                path, received = text.path(_path(self._top, index)), class_of(value)
                 raise TypeError(f"{name}{path} is no array and no container. Received {received}")
 
     def entry(self, index: int, /) -> str:
         """Return the label of a leaf."""
-        return f"tree{text.shortened(_path(self._top, index))}"
+        return f"tree{text.path(_path(self._top, index))}"
 
     def target(self, index: int, /) -> str:
         """Return the label of the target of a leaf."""
-        return f"out{text.shortened(_path(self._top, index))}"
+        return f"out{text.path(_path(self._top, index))}"
 
     def check_stable(self, name: str) -> None:
         """Raise for a container that makes its arrays anew when it is read."""
@@ -79,7 +80,7 @@ class Tree:
             if not level.container.is_stable():
                 raise TypeError(
                     f"{name}{self._path_to(level)} makes its arrays anew at each access, and what is written"
-                    f" to them is lost. Received {text.class_of(_value(level))}"
+                    f" to them is lost. Received {class_of(_value(level))}"
                 )
 
     def rebuilt(self, results: list[Any], remedy: str) -> Any:
@@ -89,11 +90,12 @@ class Tree:
         """
         if type(self._top) is dict:
             return dict(zip(self._top, results))  # noqa: B905 they are as many as the leaves
-        exchange = Exchange(self.leaves, results, node) if self.nodes else None
+        with_care = not all(level.container.is_simple for level in self.nodes)
+        exchange = Exchange(self.leaves, results, node) if with_care else None
         try:
             return _put(self._top, iter(results), exchange)
         except _Failure as failure:
-            path, received = self._path_to(failure.level), text.class_of(_value(failure.level))
+            path, received = self._path_to(failure.level), class_of(_value(failure.level))
             reason = failure.__cause__
             raise TypeError(
                 f"tree{path} cannot be copied with other arrays: {reason}. {remedy}. Received {received}"
@@ -115,7 +117,7 @@ class Tree:
         return found
 
     def _path_to(self, level: Level) -> str:
-        return text.shortened(_path_to(self._top, level) or "")
+        return text.path(_path_to(self._top, level) or "")
 
 
 class _Failure(Exception):
@@ -125,8 +127,11 @@ class _Failure(Exception):
         self.level = level
 
 
-def _take(value: Any, leaves: list[Any], nodes: Any) -> Part:
-    """Append the leaves, and the levels of nodes; return the structure."""
+def _take(value: Any, leaves: list[Any], nodes: Any, fields: dict[type, Any]) -> Part:
+    """Append the leaves, and the levels of nodes; return the structure.
+
+    `fields` has the `simple_fields` of each class so far.
+    """
     # Another thread may change a container at any time: it is copied before it is read.
     kind: Any = type(value)
     if kind is dict:
@@ -137,7 +142,12 @@ def _take(value: Any, leaves: list[Any], nodes: Any) -> Part:
     elif kind is tuple:
         container = children = value
     else:
-        container = None if kind is np.ndarray or value is None else node(value)
+        container = None
+        if kind is not np.ndarray and value is not None:
+            if kind not in fields:
+                fields[kind] = simple_fields(value)
+            known = fields[kind]
+            container = node(value) if known is None else node_of_fields(value, *known)
         if container is None:
             leaves.append(value)
             return None
@@ -154,7 +164,7 @@ def _take(value: Any, leaves: list[Any], nodes: Any) -> Part:
             leaves.append(child)
             level.parts.append(None)
         else:
-            level.parts.append(_take(child, leaves, nodes))
+            level.parts.append(_take(child, leaves, nodes, fields))
     return level
 
 
@@ -260,13 +270,13 @@ def _nested(part: Part, leaves: Iterator[Any]) -> Any:
 
 def _match(part: Part, other: Part, path: str, nested: Any, targets: list[Any]) -> None:
     """Append the target for each leaf, in whatever order the other structure has them."""
-    where = text.shortened(path)
+    where = text.path(path)
     if part is None:
         # A container in place of an array is refused later, as any target that is no array.
         targets.append(nested if other is None else _value(other))
         return
     if other is None:
-        received = text.class_of(nested)
+        received = class_of(nested)
         raise TypeError(f"out{where} should be a container like tree{where}. Received {received}")
     steps, expected = _steps(other), _steps(part)
     if sorted(steps) != sorted(expected):

@@ -137,6 +137,10 @@ class Driver:
         ctypes.memmove(target, source, size)
         return self._done("cuMemcpyHtoDAsync", size, stream)
 
+    def cuMemcpyDtoHAsync(self, target, source, size, stream):
+        ctypes.memmove(target, source, size)
+        return self._done("cuMemcpyDtoHAsync", size, stream)
+
     def cuLibraryLoadData(self, code, *_):
         return self.OK, code
 
