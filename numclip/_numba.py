@@ -1,7 +1,11 @@
 """What Numba loads of numclip by its entry point `numba_extensions`: the functions for compiled code.
 
-Numba calls `init` when any program first compiles. All that costs is the import of numclip and of NumPy: what
+Numba calls `init` when a program first compiles. That costs the import of numclip and of NumPy: what
 implements the functions is loaded when a compiled function calls one.
+
+The types of the arguments are checked while the caller is compiled. Neither Python's objects nor its lock are
+touched, so that callers with ``nogil=True`` may call, and the thread of the caller does the work alone. An
+array that is not one block of memory is copied; whether such entries of `out` overlap is not checked.
 """
 
 from typing import Any
@@ -9,37 +13,131 @@ from typing import Any
 import numclip
 
 
+class Stamp:
+    """A mark in the machine code that callers keep on disk: that of another version of numclip is not loaded.
+
+    It is the first of what is loaded for numclip. Files of callers name `check_stamp` and this module: both
+    stay where they are.
+    """
+
+    def __reduce__(self) -> Any:
+        """Keep the digest of the package that was compiled in."""
+        return check_stamp, (_package_stamp(),)
+
+
+def check_stamp(stamp: str) -> Stamp:
+    """Return the mark of this version; raise for that of another one, for which Numba compiles again."""
+    if stamp != _package_stamp():
+        raise OSError("compiled with another version of numclip")
+    return Stamp()
+
+
+def _package_stamp() -> str:
+    from numclip._core import cache
+
+    return cache.package_stamp()
+
+
+# As for the kernels of numclip itself: no flag of the caller's changes a bit.
+_OPTIONS = {"error_model": "numpy", "fastmath": False}
+
+
 def init() -> None:
     """Tell Numba which functions compiled code may call."""
     from numba.extending import overload
 
-    # As for the kernels of numclip itself: no flag of the caller's changes a bit.
-    options = {"error_model": "numpy", "fastmath": False}
+    for name, typing in (
+        ("clip_by_global_norm", _clip_by_global_norm),
+        ("global_norm", _global_norm),
+        ("clip_factor", _clip_factor),
+    ):
+        overload(getattr(numclip, name), jit_options=_OPTIONS)(typing)
 
-    @overload(numclip.clip_by_global_norm, jit_options=options)
+
+def _functions() -> Any:
+    """Return the module that implements the functions, in the middle of the compilation of a caller."""
+    from numclip._core import process
+
+    # An exception of a handler, such as that of Ctrl-C, would leave modules half made.
+    with process.without_signals():
+        from numclip._cpu.njit import functions
+    return functions
+
+
+def _clip_by_global_norm(
+    t_list: Any,
+    clip_norm: Any,
+    use_norm: Any = None,
+    name: Any = None,
+    out: Any = None,
+    ord: Any = 2,
+    eps: Any = 0.0,
+    loss_scale: Any = 1.0,
+    nonfinite: Any = "nan",
+    stream: Any = None,
+) -> Any:
+    functions = _functions()
+    mark = functions.kept_with_code(Stamp())
+    functions.refuse(ord=ord, nonfinite=nonfinite, stream=stream)
+    clip = functions.clip_of(t_list, clip_norm, use_norm, out, eps, loss_scale)
+
     def clip_by_global_norm(
         t_list: Any,
         clip_norm: Any,
         use_norm: Any = None,
         name: Any = None,
         out: Any = None,
+        ord: Any = 2,
         eps: Any = 0.0,
         loss_scale: Any = 1.0,
+        nonfinite: Any = "nan",
+        stream: Any = None,
     ) -> Any:
-        from numclip._cpu.njit import functions
+        mark()
+        results, norm, _ = clip(t_list, clip_norm, use_norm, out, eps, loss_scale)
+        return results, norm
 
-        return functions.clip_by_global_norm(t_list, clip_norm, use_norm, out, eps, loss_scale)
+    return clip_by_global_norm
 
-    @overload(numclip.global_norm, jit_options=options)
-    def global_norm(t_list: Any, loss_scale: Any = 1.0) -> Any:
-        from numclip._cpu.njit import functions
 
-        return functions.global_norm(t_list, loss_scale)
+def _global_norm(t_list: Any, ord: Any = 2, loss_scale: Any = 1.0, stream: Any = None) -> Any:
+    functions = _functions()
+    mark = functions.kept_with_code(Stamp())
+    functions.refuse(ord=ord, stream=stream)
+    clip = functions.clip_of(t_list, 0.0, None, None, 0.0, loss_scale, writes=False)
 
-    @overload(numclip.clip_factor, jit_options=options)
+    def global_norm(t_list: Any, ord: Any = 2, loss_scale: Any = 1.0, stream: Any = None) -> Any:
+        mark()
+        return clip(t_list, 0.0, None, None, 0.0, loss_scale)[1]
+
+    return global_norm
+
+
+def _clip_factor(
+    t_list: Any,
+    clip_norm: Any,
+    use_norm: Any = None,
+    ord: Any = 2,
+    eps: Any = 0.0,
+    loss_scale: Any = 1.0,
+    nonfinite: Any = "nan",
+) -> Any:
+    functions = _functions()
+    mark = functions.kept_with_code(Stamp())
+    functions.refuse(ord=ord, nonfinite=nonfinite)
+    clip = functions.clip_of(t_list, clip_norm, use_norm, None, eps, loss_scale, writes=False)
+
     def clip_factor(
-        t_list: Any, clip_norm: Any, use_norm: Any = None, eps: Any = 0.0, loss_scale: Any = 1.0
+        t_list: Any,
+        clip_norm: Any,
+        use_norm: Any = None,
+        ord: Any = 2,
+        eps: Any = 0.0,
+        loss_scale: Any = 1.0,
+        nonfinite: Any = "nan",
     ) -> Any:
-        from numclip._cpu.njit import functions
+        mark()
+        _, norm, factor = clip(t_list, clip_norm, use_norm, None, eps, loss_scale)
+        return factor, norm
 
-        return functions.clip_factor(t_list, clip_norm, use_norm, eps, loss_scale)
+    return clip_factor

@@ -65,26 +65,100 @@ def test_a_parallel_caller():
 CACHED = """
 import numba, numpy as np, numclip
 
+@numba.njit
+def norm_of(array):
+    return numclip.clip_by_global_norm((array,), 2.5)[1]
+
 @numba.njit(cache=True)
 def clip(array):
     return numclip.clip_by_global_norm((array,), 2.5)[1]
 
-assert clip(np.array([3.0, 4.0])) == 5.0
-print(sum(clip.stats.cache_hits.values()), sum(clip.stats.cache_misses.values()))
+@numba.njit(cache=True)
+def call(array):
+    return norm_of(array)
+
+for function in (clip, call):
+    assert function(np.array([3.0, 4.0])) == 5.0
+    print(sum(function.stats.cache_hits.values()), sum(function.stats.cache_misses.values()), end="; ")
 """
-OTHER_VERSION = "from numclip._core import cache\ncache.package_stamp = lambda: 'another'\n"
+OTHER_VERSION = """
+import runpy, sys
+from numclip._core import cache
+
+def stamp():
+    loaded.append("numclip._cpu.njit" in sys.modules)
+    return "another"
+
+loaded, cache.package_stamp = [], stamp
+runpy.run_path(sys.argv[1], run_name="__main__")
+print("late" if loaded[0] else "first")
+"""
+LOADED, COMPILED = "1 0; 1 0; ", "0 1; 0 1; "
 
 
 def test_the_cache_of_a_caller_notices_another_version(tmp_path):
+    """Before any other module that its code names is loaded: another version may not have them."""
     script = tmp_path / "caller.py"
     script.write_text(CACHED)
     settings = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
-    assert run_python(script, **settings).stdout == "0 1\n"
-    assert run_python(script, **settings).stdout == "1 0\n"
-    other = "import runpy, sys\n" + OTHER_VERSION + "runpy.run_path(sys.argv[1])"
-    assert run_python("-c", other, script, **settings).stdout == "0 1\n"
-    assert run_python("-c", other, script, **settings).stdout == "1 0\n"
-    assert run_python(script, **settings).stdout == "0 1\n"
+    assert run_python(script, **settings).stdout == COMPILED
+    assert run_python(script, **settings).stdout == LOADED
+    assert run_python("-c", OTHER_VERSION, script, **settings).stdout == COMPILED + "first\n"
+    assert run_python("-c", OTHER_VERSION, script, **settings).stdout == LOADED + "first\n"
+    assert run_python(script, **settings).stdout == COMPILED
+
+
+FIRST_USE = """
+import threading, time, numba, numpy as np, numclip
+
+@numba.njit
+def norm_of(array):
+    return numclip.global_norm((array,))
+
+@numba.njit
+def one():
+    return 1
+
+def call(function, argument):
+    norms.append(float(function(argument)))
+
+one()
+norms, array = [], np.array([3.0, 4.0])
+compiled = threading.Thread(target=call, args=(norm_of, array))
+plain = threading.Thread(target=call, args=(numclip.global_norm, [array]))
+for thread in (compiled, plain) if {order} > 0 else (plain, compiled):
+    thread.start()
+    time.sleep(abs({order}))
+for thread in (compiled, plain):
+    thread.join()
+print(norms)
+"""
+
+
+@pytest.mark.parametrize("order", [-0.01, 0.01, pytest.param(0.2, marks=pytest.mark.long)])
+def test_the_first_call_of_python_while_a_caller_is_compiled(order):
+    """Each loads a part of numclip, and waits for the compiler that the other holds."""
+    assert run_python("-c", FIRST_USE.format(order=order), timeout=300).stdout == "[5.0, 5.0]\n"
+
+
+BROKEN = """
+import warnings, numba, numba.extending
+
+@numba.njit
+def one():
+    return 1
+
+del numba.extending.overload
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    assert one() == 1
+print([str(warning.message).partition(" due")[0] for warning in caught])
+"""
+
+
+def test_a_numba_that_numclip_does_not_know_only_warns():
+    expected = "[\"Numba extension module 'numclip._numba' failed to load\"]\n"
+    assert run_python("-c", BROKEN).stdout == expected
 
 
 LIGHT = """
@@ -105,8 +179,8 @@ def test_a_program_without_numclip_loads_only_what_is_light():
 
 
 MEMORY = """
-import numpy as np
-from compiled import clip, clip_in_place
+import numpy as np, numclip
+from compiled import clip, clip_in_place, norm_of
 from numba.core.runtime import rtsys
 from numba.typed import List
 
@@ -118,14 +192,21 @@ def kept(call):
     after = rtsys.get_allocation_stats()
     return after.alloc - before.alloc - after.free + before.free
 
-grads = tuple(np.ones((30, 20)) for _ in range(3))
-print(kept(lambda: clip_in_place(grads, 0.5)), kept(lambda: clip(grads, 0.5)))
-columns = tuple(grad[:, ::2] for grad in grads)
-print(kept(lambda: clip_in_place(columns, 0.5)))
-typed = List(grads)
-print(kept(lambda: clip_in_place(typed, 0.5)))
+def clip_new(container):
+    # What has been freed is overwritten, so that a result in such memory is another.
+    for result, wanted in zip(clip(container, 0.5)[0], expected, strict=True):
+        assert (result == wanted).all()
+
+blocks = tuple(np.ones((30, 20)) for _ in range(3))
+columns = tuple(block[:, ::2] for block in blocks)
+for arrays in (blocks, columns):
+    expected = numclip.clip_by_global_norm(list(arrays), 0.5)[0]
+    for container in (arrays, List(arrays)):
+        calls = lambda: clip_new(container), lambda: norm_of(container)
+        print(*map(kept, calls), kept(lambda: clip_in_place(container, 1e9)))
 """
 
 
-def test_memory_is_released():
-    assert run_python("-c", MEMORY, NUMBA_NRT_STATS="1").stdout == "0 0\n0\n0\n"
+def test_memory_is_released_and_not_before():
+    settings = {"NUMBA_NRT_STATS": "1", "MALLOC_PERTURB_": "165"}
+    assert run_python("-c", MEMORY, **settings).stdout == "0 0 0\n" * 4

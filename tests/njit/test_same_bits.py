@@ -18,7 +18,6 @@ from numba.typed import List
 import numclip
 
 DTYPES = [np.dtype(name) for name in ("f4", "f8", "c8", "c16")]
-LAYOUTS = [np.ascontiguousarray, in_fortran_order, with_axes_rotated, with_gaps, reversed_in_memory]
 SIZES = (0, 1, 31, 33, 4095, 4097, 9000)
 
 
@@ -42,10 +41,6 @@ def assert_as_from_python(t_list, container, clip_norm):
         assert_same_bits(array, wanted)
 
 
-def random_shape(rng):
-    return (int(rng.choice(SIZES)),) if rng.random() < 0.5 else tuple(rng.integers(0, 7, rng.integers(0, 4)))
-
-
 def random_magnitude(rng, dtype):
     low, high = EXPONENTS[dtype.name]
     return [(0, 0), (low, low), (high, high), (-2, 2)][rng.choice(4, p=(0.6, 0.1, 0.1, 0.2))]
@@ -56,14 +51,19 @@ def clip_norm_near(rng, t_list):
     return rng.choice([0.0, 0.37, 1.0, 2.0]) * norm if np.isfinite(norm) else 1.0
 
 
+# How many lists of each kind: 1000 of all kinds take a minute.
+few_or_many = pytest.mark.parametrize("count", [25, pytest.param(125, marks=pytest.mark.long)])
+
+
+@few_or_many
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_typed_lists(rng, dtype, figures):
-    for _ in range(125):
-        shape = (0,) if rng.random() < 0.05 else (int(rng.choice(SIZES)),)
+def test_typed_lists(rng, dtype, count, figures):
+    for _ in range(count):
         exponents = random_magnitude(rng, dtype)
-        t_list = [random_array(rng, dtype, shape, exponents) for _ in range(rng.integers(1, 7))]
+        shapes = rng.choice(SIZES, (rng.integers(1, 7), 1))
+        t_list = [random_array(rng, dtype, tuple(shape), exponents) for shape in shapes]
         assert_as_from_python(t_list, List(t_list), clip_norm_near(rng, t_list))
-    figures("compiled callers", 125, "random lists, bits as from Python")
+    figures("compiled callers", count, "random lists, bits as from Python")
 
 
 # The types are drawn once: a tuple of other types compiles anew.
@@ -75,10 +75,11 @@ TUPLES = [
 ]
 
 
+@few_or_many
 @pytest.mark.parametrize("kind", range(len(TUPLES)))
-def test_tuples(rng, kind, figures):
+def test_tuples(rng, kind, count, figures):
     dtypes, layouts = TUPLES[kind]
-    for _ in range(125):
+    for _ in range(count):
         shapes = [tuple(rng.integers(0, 20, axes)) for axes in (2, 3, 2, 1)]
         exponents = random_magnitude(rng, dtypes[0])
         t_list = [
@@ -86,7 +87,7 @@ def test_tuples(rng, kind, figures):
             for dtype, layout, shape in zip(dtypes, layouts, shapes, strict=False)
         ]
         assert_as_from_python(t_list, tuple(t_list), clip_norm_near(rng, t_list))
-    figures("compiled callers", 125, "random lists, bits as from Python")
+    figures("compiled callers", count, "random lists, bits as from Python")
 
 
 @numba.njit
@@ -95,15 +96,17 @@ def clip_as_list(a, b, c, clip_norm):
     return results[0], results[1], results[2], norm
 
 
-def test_lists_made_in_compiled_code(rng):
-    for dtype in DTYPES[:2]:
-        for _ in range(20):
-            t_list = [random_array(rng, dtype, (int(rng.choice(SIZES)),)) for _ in range(3)]
-            *results, norm = clip_as_list(*t_list, 0.5)
-            expected, wanted = numclip.clip_by_global_norm(t_list, 0.5)
-            assert float(norm).hex() == float(wanted).hex()
-            for result, array in zip(results, expected, strict=True):
-                assert_same_bits(result, array)
+@few_or_many
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_lists_made_in_compiled_code(rng, dtype, count, figures):
+    for _ in range(count):
+        t_list = [random_array(rng, dtype, (int(rng.choice(SIZES)),)) for _ in range(3)]
+        *results, norm = clip_as_list(*t_list, 0.5)
+        expected, wanted = numclip.clip_by_global_norm(t_list, 0.5)
+        assert float(norm).hex() == float(wanted).hex()
+        for result, array in zip(results, expected, strict=True):
+            assert_same_bits(result, array)
+    figures("compiled callers", count, "random lists, bits as from Python")
 
 
 def test_none_in_a_tuple_stays():

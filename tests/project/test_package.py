@@ -11,8 +11,7 @@ import numclip
 PACKAGE = Path(numclip.__file__).parent
 
 # What the modules of a room, and the public files, may import of the package besides those of their own room.
-# What the modules of a room, and the public files, may import of the package besides those of their room.
-# what reports them, reach the policy of threads.
+# What sets the number of threads, and what reports them, reach the policy of threads.
 THREADS = ("_cpu.threads", "_cpu.tbb", "_cpu.cores")
 ROOMS = {
     "_core": (),
@@ -20,7 +19,7 @@ ROOMS = {
     "_cpu": ("_arrays", "_core"),
     "_cuda": ("_arrays", "_core"),
     "_backend": ("_arrays", "_core", "_cpu.backend", "_cuda.backend"),
-    "_numba": ("_cpu.njit.functions",),
+    "_numba": ("_core", "_cpu.njit.functions", "public"),
     "public": ("_arrays", "_core", "public"),
 }
 REPORTS = {"_settings", "_diagnostics", "_selftest"}

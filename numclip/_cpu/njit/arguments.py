@@ -1,4 +1,4 @@
-"""What the types of the arguments may be, and their values; errors name the argument."""
+"""What the arguments may be: types, checked while the caller is compiled, and numbers, when it runs."""
 
 from typing import Any
 
@@ -6,125 +6,89 @@ import numpy as np
 from numba import types
 from numba.core.errors import TypingError
 
-from numclip._core.dtypes import BY_NAME
+from numclip._core.dtypes import BY_NAME, ElementType
 from numclip._core.jit import helper
 
-# --- while the caller is compiled ---------------------------------------------------------------------------
+_DTYPES = (types.float32, types.float64, types.complex64, types.complex128)
 
 
 def is_none(typ: Any) -> bool:
     """Tell whether an argument is None, given or by default."""
-    value = typ.value if isinstance(typ, types.Omitted) else typ
-    return value is None or isinstance(value, types.NoneType)
+    return getattr(typ, "value", typ) is None or isinstance(typ, types.NoneType)
+
+
+def is_left_out(typ: Any) -> bool:
+    """Tell whether an argument has its default, which Numba passes as it is or as `Omitted`."""
+    return isinstance(typ, types.Omitted) or not isinstance(typ, types.Type)
+
+
+def element_of(typ: types.Array) -> ElementType:
+    """Return the element type of an array."""
+    return BY_NAME[str(typ.dtype)]
 
 
 def entries_of(container: Any, name: str) -> list[tuple[str, Any]]:
     """Return the label and the type of each entry; of a list, whose entries have one type, one."""
     if isinstance(container, types.BaseTuple):
-        return [(f"{name}[{i}]", typ) for i, typ in enumerate(container)]
-    if isinstance(container, types.ListType | types.List):
-        return [(f"an entry of {name}", container.dtype)]
-    raise TypingError(f"{name} should be a typed list, a list or a tuple of arrays. Received {container}")
-
-
-def element_of(label: str, typ: Any) -> Any:
-    """Return the element type of an entry, None for None."""
-    if isinstance(typ, types.NoneType):
-        return None
-    if not isinstance(typ, types.Array):
-        raise TypingError(f"{label} is {typ}, expected an array")
-    element = BY_NAME.get(str(typ.dtype))
-    if element is None:
-        raise TypingError(f"{label} has dtype {typ.dtype}, expected a floating or complex dtype")
-    return element
-
-
-def check_number(typ: Any, name: str) -> None:
-    """Raise for what is no real number, nor one by default."""
-    scalar = typ.dtype if isinstance(typ, types.Array) and typ.ndim == 0 else typ
-    if isinstance(scalar, types.Integer | types.Float | types.Omitted | float):
-        return
-    raise TypingError(f"{name} should be a real number or 0-d array. Received {typ}")
-
-
-def check_targets(sources: Any, targets: Any) -> None:
-    """Raise for an `out` that cannot receive the results."""
-    labelled, others = entries_of(sources, "t_list"), entries_of(targets, "out")
-    if isinstance(sources, types.BaseTuple) != isinstance(targets, types.BaseTuple):
-        raise TypingError(f"out should be a container like t_list. Received {targets}")
-    if len(labelled) != len(others):
-        raise TypingError(f"out has {len(others)} entries, t_list has {len(labelled)}")
-    for (label, source), (target_label, target) in zip(labelled, others, strict=True):
-        if isinstance(source, types.NoneType) != isinstance(target, types.NoneType):
-            raise TypingError(f"{target_label} is {target}, {label} is {source}")
-        if isinstance(source, types.NoneType):
+        entries = [(f"{name}[{i}]", typ) for i, typ in enumerate(container)]
+    elif isinstance(container, types.ListType | types.List):
+        entries = [(f"an entry of {name}", container.dtype)]
+    else:
+        raise TypingError(f"{name} should be a tuple, a typed list or a list of arrays. Received {container}")
+    for label, typ in entries:
+        if isinstance(typ, types.NoneType) and isinstance(container, types.BaseTuple):
             continue
-        element_of(target_label, target)
-        if target.dtype != source.dtype:
+        if not isinstance(typ, types.Array):
+            raise TypingError(f"{label} is {typ}, expected an array")
+        if typ.dtype not in _DTYPES:
+            expected = ", ".join(map(str, _DTYPES))
+            raise TypingError(f"{label} has dtype {typ.dtype}, expected one of {expected} in compiled code")
+    return entries
+
+
+def check_out(t_list: Any, out: Any) -> None:
+    """Raise for an `out` that cannot receive the results."""
+    entries, targets = entries_of(t_list, "t_list"), entries_of(out, "out")
+    if isinstance(t_list, types.BaseTuple) != isinstance(out, types.BaseTuple):
+        raise TypingError(f"out should be a container like t_list. Received {out}")
+    if len(entries) != len(targets):
+        raise TypingError(f"out has {len(targets)} entries, t_list has {len(entries)}")
+    for (label, source), (target_label, target) in zip(entries, targets, strict=True):
+        if isinstance(source, types.NoneType) or isinstance(target, types.NoneType):
+            if source != target:
+                raise TypingError(f"{target_label} is {target}, {label} is {source}")
+        elif target.dtype != source.dtype:
             raise TypingError(f"{target_label} has dtype {target.dtype}, {label} has dtype {source.dtype}")
-        if target.ndim != source.ndim:
+        elif target.ndim != source.ndim:
             raise TypingError(f"{target_label} has {target.ndim} axes, {label} has {source.ndim}")
-        if not target.mutable:
+        elif not target.mutable:
             raise TypingError(f"{target_label} is read-only")
 
 
-def check_numbers(clip_norm: Any, use_norm: Any, eps: Any, loss_scale: Any) -> None:
-    """Raise for a number that is none."""
-    for typ, name in ((clip_norm, "clip_norm"), (eps, "eps"), (loss_scale, "loss_scale")):
-        check_number(typ, name)
-    if not is_none(use_norm):
-        check_number(use_norm, "use_norm")
-        if not isinstance(loss_scale, types.Omitted | float):
-            raise TypingError("use_norm and loss_scale together are not for compiled code")
+def check_numbers(**numbers: Any) -> None:
+    """Raise for what is given and is no real number."""
+    for name, typ in numbers.items():
+        if not (is_left_out(typ) or isinstance(typ, types.Integer | types.Float)):
+            raise TypingError(f"{name} should be a real number in compiled code. Received {typ}")
 
 
-# --- numbers, while it runs ---------------------------------------------------------------------------------
-
-
-@helper
-def _as_it_is(number: Any) -> float:
-    return np.float64(number)
+def refuse(**options: Any) -> None:
+    """Raise for an option that only calls from Python have."""
+    for name, typ in options.items():
+        if not is_left_out(typ):
+            raise TypingError(f"{name} is not for compiled code: leave it out, or call numclip from Python")
 
 
 @helper
-def _of_0d(number: Any) -> float:
-    return np.float64(number[()])
-
-
-def reader(typ: Any) -> Any:
-    """Return what reads a number of this type as a float64."""
-    return _of_0d if isinstance(typ, types.Array) else _as_it_is
-
-
-@helper
-def limit_value(number: float) -> float:
-    """Check a clip_norm."""
-    if number >= 0.0:
-        return number
-    if np.isnan(number):
+def check_values(clip_norm: float, use_norm: float, eps: float, loss_scale: float) -> None:
+    """Raise for a number that is out of its range."""
+    if np.isnan(clip_norm):
         raise ValueError("clip_norm should not be NaN")
-    raise ValueError("clip_norm should be non-negative. Received", number)
-
-
-@helper
-def margin_value(number: float) -> float:
-    """Check an eps."""
-    if 0.0 <= number < np.inf:
-        return number
-    raise ValueError("eps should be finite and non-negative. Received", number)
-
-
-@helper
-def scale_value(number: float) -> float:
-    """Check a loss_scale."""
-    if 0.0 < number < np.inf:
-        return number
-    raise ValueError("loss_scale should be finite and positive. Received", number)
-
-
-@helper
-def given_value(number: float) -> float:
-    """Check a use_norm."""
-    if number < 0.0:
-        raise ValueError("use_norm should be non-negative. Received", number)
-    return number
+    if clip_norm < 0.0:
+        raise ValueError("clip_norm should be non-negative")
+    if use_norm < 0.0:
+        raise ValueError("use_norm should be non-negative")
+    if not 0.0 <= eps < np.inf:
+        raise ValueError("eps should be finite and non-negative")
+    if not 0.0 < loss_scale < np.inf:
+        raise ValueError("loss_scale should be finite and positive")

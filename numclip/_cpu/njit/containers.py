@@ -1,4 +1,4 @@
-"""Typed lists, lists and tuples: what is done with each of their entries, and new ones for results."""
+"""Tuples, typed lists and lists of arrays: a function over all their entries."""
 
 from functools import partial
 from typing import Any
@@ -9,107 +9,106 @@ from numba.extending import intrinsic
 from numba.typed import List
 
 from numclip._core.jit import helper, named_helper
-from numclip._cpu.njit.arguments import entries_of
-from numclip._cpu.unowned import keep, unowned, without_owner
+from numclip._cpu.unowned import unowned, without_owner
 
 
-def over_tuples(function: Any) -> Any:
-    """Make `function(state, i, source, target)` over all entries of two tuples but None."""
+def over(function: Any, container: Any, *, collects: bool = False) -> Any:
+    """Make `f(state, sources, targets)`: call `function(state, i, source, target)` for each entry but None.
 
+    It is for containers of this type, and returns what the function has returned in one like it if it
+    collects. The arrays are lent to the function, without their owner: their containers live longer.
+    """
+    if isinstance(container, types.BaseTuple):
+        return _over_tuples(function)
+    is_typed = isinstance(container, types.ListType)
+    make = (_to_typed_list if is_typed else _to_list) if collects else _over_lists
+    return named_helper(f"{make.__name__}_{is_typed}{function.py_func.__name__}")(
+        make(function, _typed_item if is_typed else _item)
+    )
+
+
+def _over_tuples(function: Any) -> Any:
     @intrinsic
     def over_tuples(typingctx: Any, state: Any, sources: Any, targets: Any) -> Any:
         callee = types.Dispatcher(function)
         calls = [
-            (i, typingctx.resolve_function_type(callee, (state, types.intp, source, target), {}))
-            for i, (source, target) in enumerate(zip(sources, targets, strict=True))
-            if not isinstance(source, types.NoneType)
+            None
+            if isinstance(source, types.NoneType)
+            else typingctx.resolve_function_type(callee, (state, types.intp, source, target), {})
+            for source, target in zip(sources, targets, strict=True)
         ]
+        results = types.Tuple([types.none if call is None else call.return_type for call in calls])
 
         def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            for i, signature_of_call in calls:
-                call = context.get_function(callee, signature_of_call)
-                context.add_linking_libs(getattr(call, "libs", ()))
-                entries = [builder.extract_value(value, i) for value in arguments[1:]]
-                borrowed = map(partial(without_owner, context, builder), signature_of_call.args[2:], entries)
-                call(builder, (arguments[0], context.get_constant(types.intp, i), *borrowed))
-            return context.get_dummy_value()
+            values = [context.get_dummy_value()] * len(calls)
+            for i, call in enumerate(calls):
+                if call is not None:
+                    code = context.get_function(callee, call)
+                    context.add_linking_libs(getattr(code, "libs", ()))
+                    entries = (builder.extract_value(container, i) for container in arguments[1:])
+                    lent = map(partial(without_owner, context, builder), call.args[2:], entries)
+                    values[i] = code(builder, (arguments[0], context.get_constant(types.intp, i), *lent))
+            return context.make_tuple(builder, signature.return_type, values)
 
-        return types.void(state, sources, targets), codegen
+        return results(state, sources, targets), codegen
 
     return over_tuples
 
 
-def over_lists(function: Any) -> Any:
-    """Make `function(state, i, source, target)` over all entries of two lists."""
+@helper
+def _item(container: Any, i: int) -> Any:
+    return unowned(container[i])
 
-    @named_helper(f"_over_lists{function.py_func.__name__}")
+
+@helper
+def _typed_item(container: Any, i: int) -> Any:
+    # 2 ns, and 35 with a check of the index.
+    return unowned(container.getitem_unchecked(i))
+
+
+def _over_lists(function: Any, item: Any) -> Any:
     def over_lists(state: Any, sources: Any, targets: Any) -> None:
-        if len(sources) != len(targets):
-            raise ValueError("out has another length than t_list", len(targets), len(sources))
         for i in range(len(sources)):
-            source, target = sources[i], targets[i]
-            function(state, i, unowned(source), unowned(target))
-            keep(source)
-            keep(target)
+            function(state, i, item(sources, i), item(targets, i))
 
     return over_lists
 
 
-@helper
-def _new_array(array: Any) -> Any:
-    return np.empty_like(array)
+def _to_typed_list(function: Any, item: Any) -> Any:
+    def to_typed_list(state: Any, sources: Any, targets: Any) -> Any:
+        results = List()
+        for i in range(len(sources)):
+            results.append(function(state, i, item(sources, i), item(targets, i)))
+        return results
+
+    return to_typed_list
 
 
-@intrinsic
-def _new_tuple(typingctx: Any, sources: Any, out: Any) -> Any:
-    """Return a tuple with a new array for each of `sources`, None for None."""
-    callee = types.Dispatcher(_new_array)
-    calls = [
-        None if isinstance(source, types.NoneType) else typingctx.resolve_function_type(callee, (source,), {})
-        for source in sources
-    ]
-    result = types.Tuple([types.none if call is None else call.return_type for call in calls])
+def _to_list(function: Any, item: Any) -> Any:
+    def to_list(state: Any, sources: Any, targets: Any) -> Any:
+        return [function(state, i, item(sources, i), item(targets, i)) for i in range(len(sources))]
 
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        values = []
-        for i, signature_of_call in enumerate(calls):
-            if signature_of_call is None:
-                values.append(context.get_dummy_value())
-                continue
-            call = context.get_function(callee, signature_of_call)
-            context.add_linking_libs(getattr(call, "libs", ()))
-            values.append(call(builder, (builder.extract_value(arguments[0], i),)))
-        return context.make_tuple(builder, signature.return_type, values)
-
-    return result(sources, out), codegen
+    return to_list
 
 
 @helper
-def _new_typed_list(sources: Any, out: None) -> Any:
-    results = List()
-    for source in sources:
-        results.append(np.empty_like(source))
-    return results
-
-
-@helper
-def _new_list(sources: Any, out: None) -> Any:
-    return [np.empty_like(source) for source in sources]
+def _empty_like(state: Any, i: int, source: Any, target: Any) -> Any:
+    return np.empty_like(source)
 
 
 def new_like(container: Any) -> Any:
-    """Return what makes new arrays for the entries of a container of this type."""
-    if isinstance(container, types.BaseTuple):
-        return _new_tuple
-    return _new_typed_list if isinstance(container, types.ListType) else _new_list
+    """Make `f(sources, out)`, which returns a new container like `sources`, of this type, with new arrays."""
+    collect = over(_empty_like, container, collects=True)
+
+    @named_helper("new_like")
+    def new_like(sources: Any, out: Any) -> Any:
+        return collect(None, sources, sources)
+
+    return new_like
 
 
-def new_type(container: Any) -> Any:
-    """Return a tuple type with the types of the new arrays, by which layouts are compared."""
-    return types.Tuple([_new_array_type(typ) for _, typ in entries_of(container, "t_list")])
-
-
-def _new_array_type(typ: Any) -> Any:
+def new_type(typ: Any) -> Any:
+    """Return the type of a new array for an entry of this type."""
     if not isinstance(typ, types.Array):
         return typ
     return types.Array(typ.dtype, typ.ndim, "F" if typ.layout == "F" else "C")

@@ -1,137 +1,123 @@
-"""numclip inside the caller's own compiled code: its functions for typed lists, lists and tuples of arrays.
+"""The call of compiled code, for arguments of given types."""
 
-The arrays are packed into the same rows as those of Python's calls, and clipped by the same helpers, so that
-the bits are the same. What the types of the arguments tell is checked while the caller is compiled. Neither
-Python's objects nor its lock are touched, so that callers with `nogil` may call.
-
-An array of layout "A" that turns out not to be one block of memory is copied: its sum is taken of the copy,
-and its clipped values are written from there.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba import types
+from numba.core.errors import TypingError
+from numba.extending import intrinsic
 
-from numclip._core.jit import helper
+from numclip._core.contract import COLUMNS, TARGET
+from numclip._core.dtypes import FLOAT32
+from numclip._core.jit import helper, named_helper
 from numclip._cpu.njit.arguments import (
-    check_number,
     check_numbers,
-    check_targets,
-    given_value,
+    check_out,
+    check_values,
+    element_of,
+    entries_of,
+    is_left_out,
     is_none,
-    limit_value,
-    margin_value,
-    reader,
-    scale_value,
+    refuse,
 )
-from numclip._cpu.njit.clipping import clipping
-from numclip._cpu.njit.containers import new_like, new_type
-from numclip._cpu.njit.stamp import mark
+from numclip._cpu.njit.clipping import clip_rows_of
+from numclip._cpu.njit.containers import new_like, new_type, over
+from numclip._cpu.njit.packing import as_block, check_rows, fill, is_row, write_back
+from numclip._cpu.unowned import keep, unowned
+
+__all__ = ["clip_of", "kept_with_code", "refuse"]
+
+
+def kept_with_code(value: Any) -> Any:
+    """Make what puts a value among the constants that are kept on disk with the code of a function."""
+
+    @intrinsic
+    def keep_with_code(typingctx: Any) -> Any:
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            context.environment.consts.append(value)
+            return context.get_dummy_value()
+
+        return types.void(), codegen
+
+    return keep_with_code
 
 
 @helper
-def _returned(sources: Any, results: Any) -> Any:
-    return results
+def _first(first: Any, second: Any) -> Any:
+    return first
 
 
-def clip_by_global_norm(
-    t_list: Any, clip_norm: Any, use_norm: Any, out: Any, eps: Any, loss_scale: Any
-) -> Callable[..., Any]:
-    """Return the implementation of `numclip.clip_by_global_norm` for arguments of these types."""
-    check_numbers(clip_norm, use_norm, eps, loss_scale)
-    if is_none(out):
-        make, output, targets = new_like(t_list), "new", new_type(t_list)
+@helper
+def _second(first: Any, second: Any) -> Any:
+    return second
+
+
+@helper
+def _number(value: Any) -> float:
+    return np.float64(value)
+
+
+@helper
+def _no_number(value: Any) -> float:
+    return 0.0
+
+
+@helper
+def _write_nothing(rows: Any, blocks: Any, targets: Any) -> None:
+    pass
+
+
+def clip_of(
+    t_list: Any, clip_norm: Any, use_norm: Any, out: Any, eps: Any, loss_scale: Any, *, writes: bool = True
+) -> Any:
+    """Make `clip(t_list, clip_norm, use_norm, out, eps, loss_scale)`: it returns (results, norm, factor)."""
+    entries, is_given, is_out = entries_of(t_list, "t_list"), not is_none(use_norm), not is_none(out)
+    check_numbers(clip_norm=clip_norm, eps=eps, loss_scale=loss_scale)
+    if is_given:
+        check_numbers(use_norm=use_norm)
+        if not is_left_out(loss_scale):
+            raise TypingError("use_norm and loss_scale together are not for compiled code: leave one out")
+    if is_out:
+        check_out(t_list, out)
+        targets = entries_of(out, "out")
     else:
-        check_targets(t_list, out)
-        make, output, targets = _returned, "given", out
-    given = not is_none(use_norm)
-    clip, norm_of_bits = clipping(t_list, targets, output, given)
-    limit_of, given_of = reader(clip_norm), reader(use_norm)
+        targets = [(label, new_type(typ) if writes else typ) for label, typ in entries]
+    results_of = _second if is_out else new_like(t_list) if writes else _first
 
-    def implementation(
-        t_list: Any,
-        clip_norm: Any,
-        use_norm: Any = None,
-        name: Any = None,
-        out: Any = None,
-        eps: Any = 0.0,
-        loss_scale: Any = 1.0,
-    ) -> Any:
-        mark()
-        limit, margin, scale = (
-            limit_value(limit_of(clip_norm)),
-            margin_value(np.float64(eps)),
-            scale_value(np.float64(loss_scale)),
+    pairs = [
+        (source, target)
+        for (_, source), (_, target) in zip(entries, targets, strict=True)
+        if isinstance(source, types.Array)
+    ]
+    codes = tuple(sorted({element_of(source).typecode for source, _ in pairs})) or (FLOAT32,)
+    are_rows = all(is_row(source, target) for source, target in pairs)
+    pack_rows = over(fill, t_list) if are_rows else over(as_block, t_list, collects=True)
+    write = over(write_back, t_list) if writes and not are_rows else _write_nothing
+    clip_rows = clip_rows_of(codes, is_given)
+    given_of, returned = (_number, _second) if is_given else (_no_number, _first)
+
+    @named_helper(f"clip_{'_'.join(map(str, codes))}_{is_given}_{is_out}_{writes}_{are_rows}")
+    def clip(t_list: Any, clip_norm: Any, use_norm: Any, out: Any, eps: Any, loss_scale: Any) -> Any:
+        limit, given = np.float64(clip_norm), given_of(use_norm)
+        margin, scale = np.float64(eps), np.float64(loss_scale)
+        check_values(limit, given, margin, scale)
+        results = results_of(t_list, out)
+        count = len(t_list)
+        if count != len(results):
+            raise ValueError("out has another length than t_list", len(results), count)
+        rows = np.zeros((count, COLUMNS), np.int64)
+        blocks = pack_rows(unowned(rows), t_list, results)
+        if not writes:
+            rows[:, TARGET] = 0
+        chunks = check_rows(rows, is_out)
+        sums, errors = np.empty((2, chunks + count))
+        norm, factor = clip_rows(
+            unowned(rows), chunks, unowned(sums), unowned(errors), given, limit, margin, scale
         )
-        results = make(t_list, out)
-        bits, _ = clip(t_list, results, None, limit, margin, scale)
-        return results, norm_of_bits(bits)
+        write(unowned(rows), blocks, results)
+        keep(rows)
+        keep(sums)
+        keep(blocks)
+        return results, returned(norm, use_norm), factor
 
-    def implementation_given(
-        t_list: Any,
-        clip_norm: Any,
-        use_norm: Any = None,
-        name: Any = None,
-        out: Any = None,
-        eps: Any = 0.0,
-        loss_scale: Any = 1.0,
-    ) -> Any:
-        mark()
-        limit, margin, norm = (
-            limit_value(limit_of(clip_norm)),
-            margin_value(np.float64(eps)),
-            given_value(given_of(use_norm)),
-        )
-        results = make(t_list, out)
-        clip(t_list, results, norm, limit, margin, 1.0)
-        return results, use_norm
-
-    return implementation_given if given else implementation
-
-
-def global_norm(t_list: Any, loss_scale: Any) -> Callable[..., Any]:
-    """Return the implementation of `numclip.global_norm` for arguments of these types."""
-    check_number(loss_scale, "loss_scale")
-    clip, norm_of_bits = clipping(t_list, t_list, "none", False)
-
-    def implementation(t_list: Any, loss_scale: Any = 1.0) -> Any:
-        mark()
-        bits, _ = clip(t_list, t_list, None, np.inf, 0.0, scale_value(np.float64(loss_scale)))
-        return norm_of_bits(bits)
-
-    return implementation
-
-
-def clip_factor(t_list: Any, clip_norm: Any, use_norm: Any, eps: Any, loss_scale: Any) -> Callable[..., Any]:
-    """Return the implementation of `numclip.clip_factor` for arguments of these types."""
-    check_numbers(clip_norm, use_norm, eps, loss_scale)
-    given = not is_none(use_norm)
-    clip, norm_of_bits = clipping(t_list, t_list, "none", given)
-    limit_of, given_of = reader(clip_norm), reader(use_norm)
-
-    def implementation(
-        t_list: Any, clip_norm: Any, use_norm: Any = None, eps: Any = 0.0, loss_scale: Any = 1.0
-    ) -> Any:
-        mark()
-        limit, margin, scale = (
-            limit_value(limit_of(clip_norm)),
-            margin_value(np.float64(eps)),
-            scale_value(np.float64(loss_scale)),
-        )
-        bits, factor = clip(t_list, t_list, None, limit, margin, scale)
-        return factor, norm_of_bits(bits)
-
-    def implementation_given(
-        t_list: Any, clip_norm: Any, use_norm: Any = None, eps: Any = 0.0, loss_scale: Any = 1.0
-    ) -> Any:
-        mark()
-        limit, margin, norm = (
-            limit_value(limit_of(clip_norm)),
-            margin_value(np.float64(eps)),
-            given_value(given_of(use_norm)),
-        )
-        _, factor = clip(t_list, t_list, norm, limit, margin, 1.0)
-        return factor, use_norm
-
-    return implementation_given if given else implementation
+    return clip
