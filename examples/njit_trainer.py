@@ -68,6 +68,8 @@ def main():
     args = parser.parse_args()
     if not all(0 < value < math.inf for value in (args.clip_norm, args.steps, args.learning_rate)):
         parser.error("--clip-norm, --steps and --learning-rate must be positive and finite")
+    if args.seed < 0:
+        parser.error("--seed must not be negative")
     rng = np.random.default_rng(args.seed)
     inputs = rng.integers(0, 2, (64 * BATCH, BITS)).astype(np.float32)
     targets = inputs.sum(axis=1, keepdims=True)

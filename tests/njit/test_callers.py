@@ -46,14 +46,23 @@ import numba, numpy as np, numclip
 def step(a, b):
     for i in numba.prange(a.size):
         a[i] = 3.0 * a[i]
-    results, norm = numclip.clip_by_global_norm((a, b), 1.0)
-    return results, norm
+    _, norm = numclip.clip_by_global_norm((a, b), 1.0, out=(a, b))
+    return a + 1.0, b * np.float32(2.0), norm
+
+@numba.njit(parallel=True)
+def norms_of(rows):
+    norms = np.empty(len(rows))
+    for i in numba.prange(len(rows)):
+        norms[i] = numclip.global_norm((rows[i],))
+    return norms
 
 a, b = np.ones(10_000), np.ones((3, 5), np.float32)
-results, norm = step(a, b)
-expected, same = numclip.clip_by_global_norm([a, b], 1.0)
+(expected_a, expected_b), same = numclip.clip_by_global_norm([3.0 * a, b], 1.0)
+a, b, norm = step(a, b)
 assert norm == same
-assert all((result == array).all() for result, array in zip(results, expected))
+assert (a == expected_a + 1.0).all() and (b == expected_b * 2).all()
+rows = np.random.default_rng(0).standard_normal((40, 5000))
+assert (norms_of(rows) == [numclip.global_norm([row]) for row in rows]).all()
 print("parallel")
 """
 
