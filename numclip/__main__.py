@@ -26,7 +26,7 @@ def main() -> int:
         status = _run(parser.parse_args().command)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, such as head, has what it wanted. What is still buffered would raise again at the exit.
+        # The reader, such as head, has closed the pipe. Flushing the buffer at exit would raise again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return status

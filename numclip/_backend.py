@@ -33,7 +33,7 @@ class Plan(Protocol):
         ...
 
     def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, Any]]:
-        """Return `clip` for a threshold, without a use_norm, by the shortest way there is."""
+        """Return `clip` as a function of a threshold, without a use_norm: the shortest way to clip."""
         ...
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
@@ -41,21 +41,21 @@ class Plan(Protocol):
         ...
 
     def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
-        """Return on the host, for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+        """Return three arrays: of each entry the sum of squares, its error, and whether the entry is 64-bit.
 
-        An array has the same sum in every list.
+        They are on the host. The entries are read as they are now. An array has the same sum in every list.
         """
         ...
 
     def scale(self, factor: float, prefactor: float) -> None:
-        """Write the clipped values of what `sums` has read: elements times prefactor times factor."""
+        """Write the clipped values of the arrays that `sums` read: elements times prefactor times factor."""
         ...
 
 
 class Backend(Protocol):
-    """What is done with the arrays of one kind of memory.
+    """The operations on arrays of one kind of memory.
 
-    `output` is an `Output` (see `numclip._arrays.output`) or a list of the caller's. Every argument is
+    `output` is an `Output` (see `numclip._arrays.output`) or the caller's list of targets. Every argument is
     checked before anything is written.
     """
 
@@ -108,7 +108,7 @@ class Backend(Protocol):
         ...
 
     def compile_ahead(self, typecodes: set[int]) -> None:
-        """Compile what lists of these element types need."""
+        """Compile the kernels that lists of these element types need."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Lists: clip_by_global_norm, and what goes with it."""
+"""Lists: clip_by_global_norm, its norm and factor alone, and Clipper."""
 
 import math
 from collections.abc import Sequence
@@ -92,12 +92,12 @@ def clip_by_global_norm(
         Added to the norm in the formula, not to the norm that is returned; finite and at least 0. torch, and
         most trainers written by hand, have 1e-6.
     loss_scale : float, optional
-        The arrays are gradients of so many times the loss, as in mixed precision, or of a sum over so many
-        micro-batches: norm and results are those of ``t / loss_scale``, in the same pass.
+        The factor by which the loss was multiplied, as in mixed precision, or the number of micro-batches
+        whose gradients were added up: norm and results are those of ``t / loss_scale``, in the same pass.
     nonfinite : {"nan", "raise", "zero"}, optional
-        What a norm does that is infinite or NaN because an element is: every result is NaN, as in TensorFlow;
-        or a FloatingPointError names the entries, and nothing is written (on CUDA this waits for the device);
-        or every result is 0, for a step that is skipped.
+        The effect of a norm that is infinite or NaN because an element is: "nan", every result is NaN, as in
+        TensorFlow; "raise", a FloatingPointError names the entries, and nothing is written (on CUDA this
+        waits for the device); "zero", every result is 0, for a step that is skipped.
     stream : CUDA stream or handle, optional
         Where the work on CUDA arrays is enqueued: by default on the current stream of their library.
 
@@ -127,9 +127,9 @@ def clip_by_global_norm(
     bit as it was; in place, nothing is written then. If the norm is infinite or NaN because an element is,
     every result is NaN.
 
-    With CUDA arrays of CuPy, PyTorch or Numba, or others that have ``__cuda_array_interface__``, all is done
-    on the device, and the host does not wait for it; the results have the same bits. A `clip_norm` on the
-    device cannot be checked: where it is negative or NaN, every result is NaN.
+    With CUDA arrays of CuPy, PyTorch or Numba, or others that have ``__cuda_array_interface__``, all work is
+    done on the device, and the host does not wait for it; the results have the same bits. A `clip_norm` on
+    the device cannot be checked: where it is negative or NaN, every result is NaN.
 
     A function that Numba compiles may call it too, with a tuple (also with None), a typed list or a list of
     float32, float64, complex64 or complex128 arrays, and with `use_norm`, `out`, `eps` and `loss_scale`. The
@@ -257,7 +257,7 @@ def tensor_norms(t_list: Sequence[Entry], *, ord: float = 2) -> list[Any]:
     Returns
     -------
     list of numpy.float32, numpy.float64 or None
-        For each entry what `global_norm` is for it alone; None for None.
+        The `global_norm` of each entry alone; None for None.
 
     Raises
     ------
@@ -317,7 +317,7 @@ def clip_factor(
 ) -> tuple[float, Any]:
     """Return the factor by which `clip_by_global_norm` would multiply, and the norm; nothing is written.
 
-    A trainer that multiplies its gradients anyway folds the factor into that, and saves the pass over them.
+    A trainer that multiplies its gradients anyway can include the factor there, and saves a pass over them.
     Compiled functions may call it as they call `clip_by_global_norm`.
 
     Parameters

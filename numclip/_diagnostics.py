@@ -1,4 +1,4 @@
-"""What a report of a bug needs to tell: versions, processor, threads, cache, devices."""
+"""The configuration that a bug report needs: versions, processor, threads, cache, devices."""
 
 import os
 import sys
@@ -17,9 +17,9 @@ VARIABLES = ("NUMBA_", "OMP_", "KMP_", "MKL_", "OPENBLAS_", "TBB_", "CUDA_", "NU
 
 
 def show_config() -> None:
-    """Print versions, processor, threads, cache and devices: what a report of a bug needs, on one screen.
+    """Print versions, processor, threads, cache and devices, as a bug report needs them, on one screen.
 
-    It starts no thread, loads no optional package and writes no file.
+    The function starts no thread, loads no optional package and writes no file.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def _rows() -> Iterator[tuple[str, str]]:
     import numclip
 
     yield "numclip", f"{numclip.__version__}, {Path(numclip.__file__).parent}"
-    # Not what is installed: a frozen application has the modules alone.
+    # Versions of the loaded modules, not of distributions: a frozen application has no metadata of these.
     versions = [f"{name} {sys.modules[name].__version__}" for name in ("numba", "llvmlite", "numpy")]
     python = f"{platform.python_implementation()} {platform.python_version()}"
     yield "versions", f"{python}, {', '.join(versions)}"
@@ -62,7 +62,7 @@ def _rows() -> Iterator[tuple[str, str]]:
 
 
 def _load() -> None:
-    """Load what the configuration is read from."""
+    """Load the modules that the configuration is read from."""
     import numclip._core.cache  # noqa: F401
 
 
@@ -74,7 +74,7 @@ def version(distribution: str) -> str | None:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        # A frozen application has the modules alone.
+        # A frozen application has modules without the metadata of distributions.
         is_frozen = getattr(sys, "frozen", False)
         return "(version unknown)" if is_frozen and find_spec(distribution.replace("-", "_")) else None
 
@@ -96,7 +96,7 @@ def _processor() -> str:
 
 
 def _threads_and_why() -> str:
-    """Say what `_threads` would decide, without loading a threading layer to find out."""
+    """Return the number of threads that the policy allows, and why, without loading a threading layer."""
     import numba
     from numba import config
 
@@ -137,7 +137,7 @@ def _finds_tbb() -> bool:
 
 
 def _cache() -> str:
-    """Name the directories in which machine code is looked for, up to the one that it is saved in."""
+    """Name the directories in which machine code is searched for, up to the one that it is saved in."""
     from numclip._core.cache import can_be_written, places
 
     found: list[str] = []

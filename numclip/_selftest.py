@@ -1,4 +1,4 @@
-"""Checks of the installed copy against exact results, in seconds, by nothing but Python's integers."""
+"""Checks of the installed copy against exact results, which Python's integers give, in seconds."""
 
 import math
 import traceback
@@ -24,7 +24,7 @@ def run() -> int:
     for name, check in checks():
         try:
             check()
-        except Exception:  # whatever it is, the other checks are of interest
+        except Exception:  # of any kind: the other checks still run
             failures += 1
             print(f"FAILED  {name}\n{traceback.format_exc()}")
         else:
@@ -77,7 +77,7 @@ def _exact_norms() -> None:
         values = numbers(1 + 7 * seed, seed)
         for array in (values, values.astype(np.float32)):
             total = sum(Fraction(float(value)) ** 2 for value in array)
-            # The root to 90 bits and more: rounding it once again changes nothing here.
+            # The root has 90 bits and more: rounding it twice gives the same result here.
             root = math.isqrt(int(total * 4**120))
             expect(global_norm([array]) == array.dtype.type(root / 2**120))
 
@@ -94,7 +94,7 @@ def _exact_results() -> None:
 
 
 def _same_bits() -> None:
-    # The factor of float32 arrays tells the last bits of their sum, which the norm is rounded to hide.
+    # The factor of float32 arrays shows the last bits of their sum, which rounding removes from the norm.
     values = numbers(20_000).astype(np.float32)
     arrays = [values[:5], values[5:4101], values[4101:4102], values[4102:]]
     expect(clip_factor(arrays, 1.0)[0].hex() == SAME_BITS)

@@ -1,4 +1,4 @@
-"""Settings of the process: compiling ahead of the first call, threads, memory that is kept for results."""
+"""Settings of the process: compiling before the first call, threads, memory that is kept for results."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -21,16 +21,16 @@ def warmup(dtypes: Iterable[Any] = ("float32",), *, verbose: bool = False) -> No
 
     Each dtype takes some seconds once on a machine. From then on, the machine code is loaded from the cache
     directory in milliseconds, by the first call as well. Where no such directory can be written, each process
-    compiles for itself, and this says when. Of several processes that start at once, one compiles, and the
-    others wait for what it saves.
+    compiles for itself, at the time of this call. Of several processes that start at once, one compiles, and
+    the others wait for the code that it saves.
 
     Parameters
     ----------
     dtypes : iterable of dtypes or their names
-        Among those that `clip_by_global_norm` takes. Arrays of several dtypes in one list need nothing else.
+        Among those that `clip_by_global_norm` takes. A list of several of them needs no other code.
     verbose : bool, optional
-        Print to the standard error what the time is spent on. It is logged at the level INFO in any case, to
-        the logger ``numclip``, also by the first call without `warmup`.
+        Print to the standard error which code is compiled or loaded, with times. The logger ``numclip`` has
+        the same at the level INFO in any case, also for a first call without `warmup`.
 
     Raises
     ------
@@ -54,12 +54,12 @@ def warmup(dtypes: Iterable[Any] = ("float32",), *, verbose: bool = False) -> No
 
 @contextmanager
 def _printed_log() -> Iterator[None]:
-    """Print what is logged meanwhile."""
+    """Print all records of the logger meanwhile."""
     printing, before = logging.StreamHandler(), (logger.level, logger.propagate)
     printing.setFormatter(logging.Formatter("numclip: %(message)s"))
     logger.addHandler(printing)
     if not logger.isEnabledFor(logging.INFO):
-        # What the program itself would not see of it goes nowhere else.
+        # The program's own handlers would not get these records, and still do not.
         logger.setLevel(logging.INFO)
         logger.propagate = False
     try:
@@ -94,14 +94,14 @@ def set_num_threads(threads: int | None) -> None:
 
 
 def set_recycling(limit: int) -> None:
-    """Set how many bytes of results that nobody holds any more are kept for later results.
+    """Set how much memory of results that are not referenced any more is kept for later results.
 
     No more is kept than the last calls have used, whatever the limit.
 
     Parameters
     ----------
     limit : int
-        Bytes, at least 0; 2**30 by default. With 0, nothing is kept. What was kept before is released.
+        Bytes, at least 0; 2**30 by default. With 0, nothing is kept. Memory that was kept before is released.
 
     Raises
     ------

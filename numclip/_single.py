@@ -39,7 +39,7 @@ def clip_by_norm(
 def clip_by_norm(
     t: Any, clip_norm: Any, axes: Any = None, name: str | None = None, *, out: Any = None
 ) -> Any:
-    """Clip an array so that its norm is at most `clip_norm`.
+    """Clip an array so that its norm, or that of each slice along `axes`, is at most `clip_norm`.
 
     Parameters
     ----------
@@ -74,8 +74,8 @@ def clip_by_norm(
 
         t * clip_norm / max(norm, clip_norm)
 
-    Sums and products are those of `clip_by_global_norm`, of which this is the case of one array. An element
-    that is infinite or NaN makes all results of its norm NaN.
+    Sums and products are those of `clip_by_global_norm` for a list of one array. An element that is infinite
+    or NaN makes all results NaN that share its norm.
 
     References
     ----------
@@ -143,8 +143,8 @@ def clip_by_value(
         Of any shape; of dtype float16, bfloat16, float32 or float64, or of integers of 8 to 64 bits. An
         `IndexedSlices` and a sparse array of SciPy are clipped in their values.
     clip_value_min, clip_value_max : float or array or None
-        The bounds, which may be infinite; arrays broadcast to the shape of `t`. None is no bound on that
-        side; one of the two is needed.
+        The bounds, which may be infinite; arrays broadcast to the shape of `t`. None means no bound on that
+        side; at least one of the two is needed.
     name : str, optional
         Accepted for TensorFlow's signature; it has no effect.
     out : array, optional
@@ -159,8 +159,8 @@ def clip_by_value(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not of this form, a bound is NaN, or the dtype of integers in `t` does not have it.
-        Nothing has been written then.
+        If an argument is not of this form, a bound is NaN, or the integer dtype of `t` cannot represent a
+        bound. Nothing has been written then.
 
     Notes
     -----

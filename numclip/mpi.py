@@ -1,14 +1,14 @@
-"""Lists that the ranks of an MPI communicator share: one norm of them all, the same bits on each.
+"""Lists distributed over the ranks of an MPI communicator: one norm of all, the same bits on each rank.
 
-Each rank holds a part of a model, whole arrays. The sum of squares of an array is taken in numclip's one
+Each rank holds some arrays of a model, whole. The sum of squares of an array is taken in numclip's one
 order. The sums of all arrays are added exactly, as fixed-point numbers of 32-bit limbs, so that it does not
 matter which rank adds which array, nor when: one ``Allreduce`` adds 75 integers, 600 bytes, and each rank
 rounds the same exact sum. The norm, and what is clipped by it, has the same bits for every number of ranks,
 also one, and for every way to share the arrays among them.
 
-On 10,000 ranks, a reduction by recursive doubling takes 14 rounds. At 600 bytes each is bound by latency, as
-that of one float is: some 30 us on paper, where a round takes 2. Limbs are carried before, so that they have
-room for 2**31 ranks.
+On 10,000 ranks, a reduction by recursive doubling takes 14 rounds. With 600 bytes, each is bound by latency,
+like the reduction of one float. Limbs are carried before the reduction, so that they have room for 2**31
+ranks.
 
 Needs mpi4py and an MPI: ``pip install "mpi4py>=4.1" "mpich>=4.3"`` brings both.
 """
@@ -30,8 +30,8 @@ from numclip._core.scalars import as_float32
 
 Words = NDArray[np.int64]
 
-# Behind the words of the sum. On how many ranks an array has 64-bit elements, a use_norm was given, and
-# something was wrong; and the sum of the numbers of these last ranks, which for one is that rank's.
+# After the words of the sum: the number of ranks with 64-bit elements, with a use_norm, and with an error;
+# and the sum of the ranks with an error, which is the rank itself if there is one.
 _WIDE, _GIVEN, _FAILED, _FAILED_RANKS = range(fixed_point.WORDS, fixed_point.WORDS + 4)
 _WORDS = fixed_point.WORDS + 4
 
@@ -63,8 +63,8 @@ def clip_by_global_norm(
         Receives the results, as for `numclip.clip_by_global_norm`. ``out=t_list`` clips in place.
     replicated : iterable of int, optional
         Indices of entries that other ranks hold too, such as tied weights or the parameters of data-parallel
-        ranks. Rank 0 counts such an entry in the norm, other ranks do not; all clip it. Copies of an array
-        that rank 0 does not hold are listed by all ranks that hold one but one.
+        ranks. Rank 0 counts such an entry in the norm, other ranks do not; all clip it. If rank 0 does not
+        hold an array, all ranks that hold a copy list it, except the one that counts it.
 
     Returns
     -------
@@ -168,7 +168,7 @@ def _clip(
 
 
 def _reduce(comm: Any, add: Callable[[Words], None]) -> Words:
-    """Return the sum over all ranks of what each adds; raise on every rank if one does."""
+    """Return the sum over all ranks of the words that each adds; raise on every rank if one raises."""
     words, total = np.zeros((2, _WORDS), np.int64)
     failure = None
     try:

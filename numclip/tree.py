@@ -1,16 +1,16 @@
 """Clipping dicts and other nested containers of arrays: the functions of lists, over trees.
 
 A tree is a container of arrays and of containers, nested at will: dicts, lists, tuples, namedtuples,
-dataclasses, attrs classes, any ``Mapping``, and what the program has registered with optree or, if it has
-imported it, with JAX. All functions take the arrays as the list in which they stand: those of a dict in the
-order of insertion. A list in a tree is a container, also one of floats.
+dataclasses, attrs classes, any ``Mapping``, and classes that the program has registered with optree or, if it
+has imported JAX, with JAX. All functions take the arrays as a list in their order in the tree: those of a
+dict in the order of insertion. A list in a tree is a container, even a list of floats.
 
-Static fields of dataclasses (``static=True`` of Equinox, ``pytree_node=False`` of Flax) are no part of a
-tree: they pass through.
+Static fields of dataclasses (``static=True`` of Equinox, ``pytree_node=False`` of Flax) do not belong to a
+tree: they are passed through.
 
-Containers come back as what they were. A copy is made without calling the class, and read before it is
-returned. Where it does not give the clipped arrays in every way in which the original gives its own, or a
-class cannot be copied at all, a ``TypeError`` names the class: ``out=tree`` clips its arrays in place.
+Containers are returned with their class. A copy is made without calling the class, and read back before it is
+returned. If the copy does not give the clipped arrays in every way in which the original gives its own, or if
+a class cannot be copied at all, a ``TypeError`` names the class: ``out=tree`` clips its arrays in place.
 """
 
 import math

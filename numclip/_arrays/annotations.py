@@ -1,4 +1,4 @@
-"""The types in the signatures of the public functions: as narrow as they find mistakes, and no narrower."""
+"""The types in the signatures of the public functions: narrow enough to find mistakes, and no narrower."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, SupportsFloat, TypeAlias, TypedDict, TypeVar
@@ -33,7 +33,7 @@ class SupportsCUDA(Protocol):
 
     @property
     def __cuda_array_interface__(self) -> Any:
-        """Return where it lies."""
+        """Return its address, shape and dtype."""
         ...
 
 
@@ -51,7 +51,7 @@ class SparseMatrix(Protocol):
         ...
 
 
-# A number, or a 0-d array of one: a str is none, and neither is a list.
+# A number or a 0-d array; not a str, and not a list.
 Number: TypeAlias = SupportsFloat
 Threshold: TypeAlias = SupportsFloat | Callable[[float], SupportsFloat]
 Numbers: TypeAlias = Sequence[complex] | Sequence[Sequence[complex]] | Sequence[Sequence[Sequence[complex]]]

@@ -26,7 +26,7 @@ def sequence(value: Any, name: str) -> list[Any]:
 
 
 def _remedy(value: Any) -> str:
-    """Return how to pass what is no sequence."""
+    """Return how to pass a value that is not a sequence."""
     if isinstance(value, Mapping):
         return ". Pass its values, list(grads.values()), or use numclip.tree.clip_by_global_norm"
     if isinstance(value, numbers.Number | np.generic) or foreign.lends(value) or devices.is_cuda(value):
@@ -79,7 +79,7 @@ def use_norm(value: Any) -> float:
 
 
 def real_array(value: Any, name: str) -> Array:
-    """Return a real number, or an array of them, as an array of whatever real dtype."""
+    """Return a real number, or an array of them, as an array of its own dtype."""
     refuse_masked(value, name)
     array = value if isinstance(value, np.ndarray) else foreign.read(value, name, "a real number or an array")
     if not is_real(array.dtype):
@@ -126,9 +126,9 @@ def refuse_masked(value: Any, name: str) -> None:
 
 
 def source(entry: Any, name: str, *, values: bool = False) -> Array:
-    """Return an entry of a list as a NumPy array of its own dtype, without a copy where it has memory.
+    """Return an entry of a list as a NumPy array of its own dtype, a view if the entry has memory.
 
-    `values` asks for elements that have an order: reals, and integers of up to 64 bits.
+    With `values`, elements have to be ordered: reals, and integers of up to 64 bits.
     """
     refuse_masked(entry, name)
     if isinstance(entry, np.ndarray):
@@ -171,7 +171,7 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
 
 
 def _repeats_itself(array: Array) -> bool:
-    """Tell whether a step along an axis can land inside what the axes of smaller steps cover."""
+    """Tell whether elements may overlap: a stride is less than the extent of the axes of smaller strides."""
     if array.size == 0 or array.flags.forc:
         return False
     covered = array.itemsize

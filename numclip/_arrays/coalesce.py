@@ -34,7 +34,7 @@ def _summed(values: Array, indices: Array) -> tuple[Array, Array]:
 
 
 def _rows(indices: Any, values: Array) -> Array:
-    """Return the indices as an array, checked but for their upper limit."""
+    """Return the indices as an array, all checked except their upper limit."""
     array = np.asarray(indices) if isinstance(indices, np.ndarray) else foreign.read(indices, "indices")
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"indices has dtype {dtype_name(array.dtype)}, expected integers")

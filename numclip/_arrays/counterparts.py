@@ -1,4 +1,4 @@
-"""What holds an array of the results: the counterpart of an entry that is more than an array."""
+"""Counterparts: the objects of the results for entries that are more than an array."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from numclip._arrays.slices import IndexedSlices, is_slices
 
 
 def check(target: Any, entry: Any, target_label: str, label: str) -> None:
-    """Raise for a target that is not None, or no IndexedSlices, where its entry is."""
+    """Raise for a target that is not None where its entry is, or not an IndexedSlices where its entry is."""
     if entry is None and target is not None:
         raise TypeError(f"{target_label} should be None, as {label} is None")
     if is_slices(entry) and not is_slices(target):
@@ -14,12 +14,12 @@ def check(target: Any, entry: Any, target_label: str, label: str) -> None:
 
 
 def like(entry: Any, array: Any) -> Any:
-    """Return the counterpart of an entry that holds an array of its own."""
+    """Return the counterpart of an entry, with this array in it."""
     if is_slices(entry):
         return IndexedSlices(array, entry.indices, entry.dense_shape)
     return array
 
 
 def array_label(entry: Any, label: str) -> str:
-    """Return what errors call the array of an entry."""
+    """Return the name of the array of an entry in errors."""
     return f"{label}.values" if is_slices(entry) else label

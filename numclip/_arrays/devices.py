@@ -10,7 +10,7 @@ from numclip._arrays.slices import is_slices
 
 def is_cuda(entry: Any) -> bool:
     """Tell whether an entry lies in the memory of a CUDA device."""
-    # Not kept for each class: a program that makes classes would keep them all alive.
+    # Not cached by class: the cache would keep every class of a program alive.
     kind = entry.__class__
     if hasattr(kind, "__cuda_ndarray__"):  # Numba's, also those of its simulator
         return True
@@ -19,7 +19,7 @@ def is_cuda(entry: Any) -> bool:
     home = kind.__module__.partition(".")[0]
     if home == "cupy":
         return True
-    if home == "jaxlib":  # its interface raises for bfloat16, for other orders of the axes and for shards
+    if home == "jaxlib":  # the property raises for bfloat16, for other orders of the axes and for shards
         return _is_on_gpu(entry)
     # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
     return bool(entry.is_cuda) if hasattr(kind, "is_cuda") else _has_interface(entry)

@@ -25,9 +25,9 @@ def source(entry: Any, label: str, *, values: bool = False) -> Array:
 
 
 def new_target(entry: Any, array: Array, label: str) -> tuple[Array, Any]:
-    """Return a new array for the result, and what holds it: the like of the entry."""
+    """Return a new array for the result, and the counterpart of the entry that holds it."""
     if sparse.is_sparse(entry):
-        # Its structure is copied too: methods of SciPy sort indices and drop zeros in place.
+        # The structure is copied too: methods of SciPy sort indices and drop zeros in place.
         copied = entry.copy()
         return sparse.data(copied, label), copied
     target = empty_like(array)
@@ -50,7 +50,7 @@ def pair(
 
 
 def resolve_one(t: Any, out: Any, *, values: bool = False) -> tuple[Array, Array, Any]:
-    """Return the array of a single entry, that of its target, and what holds the target."""
+    """Return the array of a single entry, that of its target, and the counterpart that holds the target."""
     label, target_label = ARRAY.entry(0), ARRAY.target(0)
     if out is None:
         array = source(t, label, values=values)
@@ -62,7 +62,7 @@ def resolve_one(t: Any, out: Any, *, values: bool = False) -> tuple[Array, Array
 
 
 def resolve_plain(t: Any, out: Any) -> tuple[Array, Array, Array] | None:
-    """Return what `resolve_one` does for plain arrays of numbers; None for what needs a closer look."""
+    """Return what `resolve_one` returns, for plain arrays; None for arguments that need all its checks."""
     if type(t) is not np.ndarray or t.dtype.kind not in "fiu" or t.dtype.type is np.longdouble:
         return None
     if out is None:
@@ -77,7 +77,7 @@ def resolve_plain(t: Any, out: Any) -> tuple[Array, Array, Array] | None:
 
 
 class Prepared(NamedTuple):
-    """One entry as flat, plain arrays, with what is to be copied before and after the kernels."""
+    """One entry as flat, plain arrays, with the copies to be made before and after the kernels."""
 
     source: Array
     target: Array | None
@@ -89,7 +89,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(entry: Any, output: Any, label: str, target_label: str) -> Prepared:
-    """Check an entry and its target, raising for what is wrong, and flatten both.
+    """Check an entry and its target, and flatten both.
 
     `output` is an `Output`, or the target.
     """

@@ -20,12 +20,12 @@ def shortened(text: str, longest: int = _LONGEST_PART) -> str:
 
 
 def name_of(kind: type) -> str:
-    """Return how a class is written, whatever its metaclass does."""
+    """Return the repr of a class, by no method of its metaclass."""
     return shortened(type.__repr__(kind))
 
 
 def class_of(value: Any) -> str:
-    """Return how the class of a value is written."""
+    """Return the repr of the class of a value."""
     return name_of(type(value))
 
 
@@ -47,7 +47,7 @@ def brief(value: Any) -> str:
 
 
 def brief_shape(shape: tuple[int, ...]) -> str:
-    """Return how a shape is written: it may have 64 sides."""
+    """Return the text of a shape, shortened: it may have 64 sides."""
     return shortened(str(shape))
 
 
@@ -55,20 +55,20 @@ def reason(error: BaseException) -> str:
     """Return the message of an error of another library."""
     try:
         return shortened(str(error), 2 * _LONGEST_PART)
-    except Exception:  # `__str__` is code of others too
+    except Exception:  # `__str__` is third-party code, and may raise anything
         return class_of(error)
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
-    """Return the name of a dtype; one of many fields would be as long as they are many."""
+    """Return the text of a dtype, without its fields if they are many."""
     return dtype.name if len(dtype.names or ()) > _LONGEST_SEQUENCE else shortened(str(dtype))
 
 
 def trim(error: BaseException) -> None:
     """Drop the frames below that of a public function from an error that numclip raised about an argument.
 
-    An error that comes from anywhere else keeps them: they say what went wrong inside. For use in an `except`
-    clause, which costs nothing where nothing is raised.
+    An error from any other code keeps its frames: they say what went wrong inside. To be called in an
+    `except` clause, which costs nothing if nothing is raised.
     """
     if not isinstance(error, TypeError | ValueError):
         return

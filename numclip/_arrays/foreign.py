@@ -22,19 +22,19 @@ _TREES = ". numclip.tree clips nested containers of arrays"
 
 
 class _Misfit(Exception):
-    """What is wrong with an entry, to be told behind its name."""
+    """The fault of an entry: the rest of a message that starts with the name of the entry."""
 
 
 def lends(value: Any) -> bool:
     """Tell whether a value has a protocol by which it can be read as an array."""
     try:
         return any(hasattr(value, protocol) for protocol in _PROTOCOLS)
-    except Exception:  # an attribute that raises is there: what reads it will raise again
+    except Exception:  # the attribute exists, and raises: `read` will report it
         return True
 
 
 def read(entry: Any, name: str, expected: str = "an array") -> Array:
-    """Return what is not a NumPy array as one, sharing its memory where it has any."""
+    """Return an array of another library, or numbers, as a NumPy array, a view if they have memory."""
     try:
         _refuse_what_is_no_array(entry, expected)
         if _is_bfloat16_tensor(entry):
@@ -53,7 +53,7 @@ def read(entry: Any, name: str, expected: str = "an array") -> Array:
         raise
     except _Misfit as error:
         raise TypeError(f"{name} {error}") from None
-    except Exception as error:  # `__array__` and `__dlpack__` are code of others, and may raise anything
+    except Exception as error:  # `__array__` and `__dlpack__` are third-party code, and may raise anything
         if _calls_itself_bfloat16(entry) and not _is_bfloat16_tensor(entry):
             message = f"{name} is a bfloat16 {class_of(entry)}, which NumPy cannot read: cast it to float32"
             raise TypeError(message) from error
@@ -61,7 +61,7 @@ def read(entry: Any, name: str, expected: str = "an array") -> Array:
 
 
 def _refuse_what_is_no_array(entry: Any, expected: str) -> None:
-    """Raise for containers and whatever else NumPy would make an array of objects of, or stack."""
+    """Raise for containers and others that NumPy would stack, or convert to an array of objects."""
     if isinstance(entry, _NUMBERS) or lends(entry):
         return
     if isinstance(entry, str | bytes) or not (isinstance(entry, Sequence) or _is_buffer(entry)):
@@ -80,7 +80,7 @@ def _is_buffer(entry: Any) -> bool:
 
 
 def _refuse_what_is_no_number(entry: Sequence[Any], expected: str) -> None:
-    """Raise unless a sequence holds numbers, or sequences of them; level by level, each list once."""
+    """Raise unless a sequence holds numbers, or sequences of them; breadth first, each list once."""
     level: list[Any] = [entry]
     for _ in range(_MOST_AXES):
         kinds = dict.fromkeys(map(type, chain.from_iterable(level)))
@@ -100,14 +100,14 @@ def _calls_itself_bfloat16(entry: Any) -> bool:
     """Tell whether an array of another library says that it is bfloat16, as those of MLX and Paddle do."""
     try:
         return "bfloat16" in str(getattr(entry, "dtype", "")).lower()
-    except Exception:  # code of others
+    except Exception:  # third-party code
         return False
 
 
 def lent(entries: list[Any]) -> list[Any] | None:
-    """Return the entries with the memory of PyTorch's tensors in their place; None where that cannot be had.
+    """Return the entries, each PyTorch tensor replaced by an array of its memory; None if that fails.
 
-    A fraction of a microsecond each. What cannot be had this way is left to `read` and `memory`, which tell.
+    Fast path: `read` and `memory` do the same for one entry, and raise an error that names it.
     """
     torch = loaded("torch", "Tensor")
     tensor, bfloat16 = getattr(torch, "Tensor", None), getattr(torch, "bfloat16", None)
@@ -150,7 +150,7 @@ def _is_bfloat16_tensor(entry: Any) -> bool:
 
 def _bfloat16_memory(tensor: Any) -> Array:
     """Return the memory of a bfloat16 tensor by way of integers, which NumPy does read."""
-    if tensor.requires_grad:  # the view below would forget it
+    if tensor.requires_grad:  # the view below would ignore it
         raise RuntimeError("it requires grad. Use tensor.detach() instead.")
     try:
         from ml_dtypes import bfloat16

@@ -1,17 +1,17 @@
-"""What errors call an entry and its target."""
+"""The names of an entry and its target in errors."""
 
 from typing import Protocol
 
 
 class Labels(Protocol):
-    """The labels of the entry at an index, and of the target that it has."""
+    """The names of the entry at an index, and of its target."""
 
     def entry(self, index: int, /) -> str:
-        """Return what the entry is called."""
+        """Return the name of the entry."""
         ...
 
     def target(self, index: int, /) -> str:
-        """Return what its target is called."""
+        """Return the name of its target."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The memory of an array: whether it is what it claims to be and stays, and how the elements lie in it."""
+"""The memory of an array: whether it is valid and stays so, and how the elements lie in it."""
 
 import weakref
 from collections.abc import Iterable
@@ -14,10 +14,10 @@ Array = NDArray[Any]
 
 
 def lies_inside(array: Array) -> bool:
-    """Tell whether all elements lie in the buffer that an array was made of, if it was made of one.
+    """Tell whether all elements of an array lie in the buffer that it was made from, if there is one.
 
-    NumPy takes the word of ``__array_interface__`` for shape, strides and offset, even where the buffer
-    beside it says how much memory there is.
+    NumPy does not check the shape, strides and offset of ``__array_interface__``, even against a buffer that
+    comes with it.
     """
     base = array.base
     if base is None or isinstance(base, np.ndarray) or array.size == 0:
@@ -34,9 +34,10 @@ def lies_inside(array: Array) -> bool:
 
 
 def guards(entries: Iterable[Any]) -> list[weakref.ref[Any]]:
-    """Return weak references to all arrays among the entries and those that they are views of.
+    """Return weak references to all arrays among the entries, and to the arrays that these are views of.
 
-    NumPy resizes no array that has one, also with ``refcheck=False``: its address stays valid.
+    NumPy never resizes an array that has a weak reference, even with ``refcheck=False``: its address stays
+    valid.
     """
     references = []
     for entry in entries:
@@ -54,7 +55,7 @@ def dense_axes(array: Array) -> tuple[int, ...]:
 
 
 def flat_view(array: Array, axes: tuple[int, ...]) -> Array | None:
-    """Return the elements with the axes in this order as one aligned, native run; None if they are not."""
+    """Return the elements, axes in this order, as a 1-d view; None unless contiguous, aligned and native."""
     ordered = array.transpose(axes)
     if not (ordered.flags.c_contiguous and array.flags.aligned and array.dtype.isnative):
         return None
@@ -62,7 +63,7 @@ def flat_view(array: Array, axes: tuple[int, ...]) -> Array | None:
 
 
 def axis_steps(array: Array) -> list[tuple[int, int]]:
-    """Return the stride and the length of each axis that has any step."""
+    """Return the stride and the length of each axis of more than one element."""
     return [(step, length) for step, length in zip(array.strides, array.shape, strict=True) if length > 1]
 
 

@@ -10,8 +10,8 @@ _DEFINED = (type, FunctionType, BuiltinFunctionType)
 def loaded(name: str, attribute: str) -> Any:
     """Return a module that defines a class or a function of this name, or None.
 
-    None too while another thread imports it, and for what only stands in for it: an empty module, a mock, or
-    one that would be imported by a look at its attributes.
+    None as well while another thread imports it, and for a placeholder: an empty module, a mock, or a lazy
+    module that would be imported by reading an attribute.
     """
     module = sys.modules.get(name)
     if not issubclass(type(module), ModuleType):

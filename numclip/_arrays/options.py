@@ -23,7 +23,7 @@ DEFAULT = Options()
 
 
 def options(ord: Any, eps: Any, loss_scale: Any, nonfinite: Any) -> Options:
-    """Check the options; return `DEFAULT` itself for those of TensorFlow's contract."""
+    """Check the options; return `DEFAULT` itself if they are those of TensorFlow's contract."""
     if ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan":
         return DEFAULT
     order = checks.real(ord, "ord")

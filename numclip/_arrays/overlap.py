@@ -1,4 +1,4 @@
-"""Whether the targets share memory with each other or with other sources, to the byte."""
+"""Whether the targets share bytes with each other or with other sources."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -24,15 +24,15 @@ class Span(NamedTuple):
 
 
 def _identity(array: Array) -> tuple[Any, ...]:
-    """Return what is equal for views of the same elements, whatever the order of their axes."""
+    """Return a key that is equal for views of the same elements, whatever the order of their axes."""
     return (array.ctypes.data, array.dtype, tuple(sorted(axis_steps(array))))
 
 
 def check(sources: Iterable[Array | None], targets: Iterable[Array | None], labels: Labels) -> None:
     """Raise for a target that shares a byte with another entry; the same array twice in place is allowed.
 
-    Linear in the memory that the overlapping spans cover, so that many interleaved columns of one matrix
-    are no more expensive than the matrix: each is painted onto a map of the bytes.
+    Each array marks its bytes in a map of the memory. The time is linear in the memory that overlapping spans
+    cover: many interleaved columns of one matrix cost no more than the matrix.
     """
     spans, seen = [], set()
     for index, (source, target) in enumerate(zip(sources, targets, strict=True)):
@@ -72,10 +72,10 @@ def _clusters(spans: list[Span]) -> Iterable[list[Span]]:
 def _conflict(cluster: list[Span]) -> tuple[Span, Span] | None:
     """Mark the bytes of the targets of a cluster; return the first target that meets another entry."""
     low = cluster[0].low
-    painted = np.zeros(max(span.high for span in cluster) - low, np.uint8)
+    marked = np.zeros(max(span.high for span in cluster) - low, np.uint8)
     targets: list[Span] = []
     for span in sorted(cluster, key=lambda span: (not span.is_target, span.entry)):
-        marks = _bytes_of(painted, span.array, low)
+        marks = _bytes_of(marked, span.array, low)
         if marks.any():
             return next(target for target in targets if np.shares_memory(target.array, span.array)), span
         if span.is_target:
@@ -84,8 +84,8 @@ def _conflict(cluster: list[Span]) -> tuple[Span, Span] | None:
     return None
 
 
-def _bytes_of(painted: Array, array: Array, low: int) -> Array:
+def _bytes_of(marked: Array, array: Array, low: int) -> Array:
     """Return the marks of the bytes of an array, as a strided view."""
     offset = array.ctypes.data - low
     shape, strides = (*array.shape, array.itemsize), (*array.strides, 1)
-    return np.ndarray(shape, np.uint8, painted, offset, strides)
+    return np.ndarray(shape, np.uint8, marked, offset, strides)

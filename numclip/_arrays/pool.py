@@ -1,4 +1,4 @@
-"""Memory for new results, taken from earlier results that nobody holds any more.
+"""Memory for new results, reused from earlier results that nothing refers to any more.
 
 A fresh block costs a page fault for every 4 KiB when it is written, ten times what clipping takes (see
 benchmarks/notes.md). A block is handed out as the base of a result, so every view of the result, and every
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Below this the C library has memory at hand that is mapped already.
+# For smaller results, the C library reuses memory that is mapped already.
 SMALLEST_BLOCK = 1 << 17
 _ALIGNMENT = 64
 
@@ -26,14 +26,14 @@ KEPT_CALLS = 8
 
 
 class Pool:
-    """Blocks by size. Held and idle ones together stay within the limit: any of them may become idle."""
+    """Blocks by size. Used and idle blocks together stay within the limit: each used one may become idle."""
 
     def __init__(self, limit: int = 1 << 30) -> None:
         self.limit = limit
         self.calls = 0
         # By size, pairs of a block and the call that has used it last, in the order of these calls.
         self._blocks: dict[int, list[tuple[Array, int]]] = {}
-        # It may be taken twice by one thread: a finaliser that runs here can clip.
+        # Reentrant: a finaliser that runs while a thread holds the lock can clip.
         self._lock = threading.RLock()
         if hasattr(os, "register_at_fork"):  # another thread may hold the lock while the process is forked
             os.register_at_fork(after_in_child=self._renew_lock)
@@ -42,13 +42,13 @@ class Pool:
         self._lock = threading.RLock()
 
     def set_limit(self, limit: int) -> None:
-        """Keep at most so many bytes from now on, and nothing of what was kept before."""
+        """Keep at most `limit` bytes from now on, and release all blocks that were kept before."""
         with self._lock:
             self.limit = limit
             self._blocks.clear()
 
     def take(self, size: int) -> Array | None:
-        """Return an idle block of this size, or a new one; None where that would be more than is kept."""
+        """Return an idle block of this size, or a new one; None if a new one would exceed the limit."""
         with self._lock:
             blocks = self._blocks.setdefault(size, [])
             for i in range(len(blocks)):
@@ -62,7 +62,7 @@ class Pool:
             return blocks[-1][0]
 
     def release_unused(self) -> None:
-        """Release what the last calls have not used."""
+        """Release the blocks that the last calls have not used."""
         with self._lock:
             self._release_unused()
 
@@ -113,7 +113,7 @@ def empty_like(array: Array) -> Array:
 
 
 def results_like(entries: list[Any]) -> list[Array | None]:
-    """Return a new array for each entry that is a dense array; the others have to be looked at first."""
+    """Return a new array for each entry that is a dense array; None for others, to be checked first."""
     pool.calls += 1
     if pool.calls % KEPT_CALLS == 0:
         pool.release_unused()

@@ -11,7 +11,7 @@ class IndexedSlices:
     """Rows of a larger array: the gradient of an embedding look-up.
 
     ``values[k]`` belongs to row ``indices[k]`` of an array of shape ``dense_shape``. Everything else in that
-    array is zero. The same contract as TensorFlow's ``tf.IndexedSlices``.
+    array is zero. The contract is that of TensorFlow's ``tf.IndexedSlices``.
 
     Parameters
     ----------
@@ -24,8 +24,8 @@ class IndexedSlices:
 
     Notes
     -----
-    Clipping counts ``values`` as they stand, as TensorFlow does: rows of the same number are not added up
-    first. `coalesce` does that. Nothing is checked before it is used.
+    The norm is that of ``values`` as they stand, as in TensorFlow: rows of the same number are not added up
+    first. `coalesce` does that. The arguments are checked when they are used.
 
     Examples
     --------
@@ -77,7 +77,7 @@ class IndexedSlices:
         >>> numclip.global_norm([rows.coalesce()])
         np.float32(5.0)
         """
-        from numclip._arrays.coalesce import coalesce  # which imports this module
+        from numclip._arrays.coalesce import coalesce  # here, as it imports this module
 
         try:
             values, indices = coalesce(self.values, self.indices, self.dense_shape)

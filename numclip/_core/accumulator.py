@@ -27,7 +27,7 @@ def _accumulate(words: Any, sums: Any, errors: Any, counted: Any) -> None:
     for i in range(len(sums)):
         if counted[i]:
             add(words, sums[i])
-            # Beside a sum that is not finite, the error means nothing.
+            # The error of an infinite or NaN sum has no meaning.
             if math.isfinite(sums[i]):
                 add(words, errors[i])
     carry(words)
@@ -35,7 +35,7 @@ def _accumulate(words: Any, sums: Any, errors: Any, counted: Any) -> None:
 
 @kernel(lambda: (_WORDS, _SUMS, _SUMS, _FLAGS))
 def accumulate(words: Any, sums: Any, errors: Any, counted: Any) -> None:
-    """Add the sum of each array that counts, and its error."""
+    """Add to `words` the sum and the error of each array that `counted` marks."""
     _accumulate(words, sums, errors, counted)
 
 
@@ -58,7 +58,8 @@ def decide(
 ) -> tuple[float, float, float, float]:
     """Return (norm, factor, prefactor, needed) of a sum of squares of elements multiplied by `prescale`.
 
-    Where `needed` is not 1, sums of 64-bit elements that were not prescaled ask to be taken again with it.
+    If `needed` is not 1 and 64-bit elements were not prescaled, their sums must be computed again with
+    `needed` as the prescale.
     """
     decision: tuple[float, float, float, float] = _decide(words, prescale, compensated, clip_norm)
     return decision

@@ -1,9 +1,9 @@
-"""Work that nothing may break off, done in a thread of its own: loading Numba, and compiling.
+"""Work that no exception may interrupt, done in a thread of its own: loading Numba, and compiling.
 
-What the handler of a signal raises, Ctrl-C with it, what one thread raises in another, and a recursion that
-is too deep come in the thread of a caller, at any point. In the middle of an import they leave Numba half
-made for good. So the caller only waits: an exception ends that, the work goes on, and the next caller waits
-for the rest of it.
+A signal handler, such as that of Ctrl-C, another thread, or too deep a recursion can raise an exception in
+the thread of a caller at any point. In the middle of an import it would leave Numba partly initialised for
+the rest of the process. So the caller only waits: an exception ends the waiting, the work goes on, and the
+next caller waits for the rest of it.
 """
 
 import os
@@ -14,24 +14,28 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from numclip._core import process
+from numclip._core.interpreters import is_subinterpreter, refusal
 
-# How often a caller that waits looks whether there is anything to wait for. Windows handles Ctrl-C no sooner.
+# A waiting caller checks this often that the worker is alive and not in a deadlock. On Windows, Ctrl-C is
+# handled only at these checks.
 _SECONDS = 0.05
 _STACK = 8 << 20
 _works: dict[Hashable, "_Work"] = {}
+_own = threading.local()
 
 
 def run(key: Hashable, function: Callable[[], Any]) -> Any:
-    """Return what a function returns, called apart; callers of one key at one time share one call."""
+    """Return the result of a function, called in a thread of its own; callers of one key at once share it."""
+    _refuse_inside_work()
     _refuse_inside_numba()
     return _works.setdefault(key, _Work(key, function)).wait()
 
 
 class _Work:
-    """One call, and those who wait for it.
+    """One call, and the threads that wait for it.
 
-    Any thread can be interrupted between any two steps, and call this again from there: so no step holds a
-    lock that the next needs, and each may be done twice.
+    The methods are reentrant: code that interrupts a thread between two statements may call them again. So no
+    statement holds a lock that the next one needs, and each may be executed twice.
     """
 
     def __init__(self, key: Hashable, function: Callable[[], Any]) -> None:
@@ -44,12 +48,7 @@ class _Work:
         self.worker: int | None = None
 
     def wait(self) -> Any:
-        """Return the result once it is there, or raise what the function has raised."""
-        if self.worker == threading.get_ident() and not self._done:
-            raise RuntimeError(
-                "numclip was called in the middle of its own first call, by a finalizer or the garbage "
-                "collector: call numclip.warmup() before"
-            )
+        """Wait for the call; return its result, or raise its exception."""
         woken = threading.Lock()
         woken.acquire()
         self._waiting.append(woken)
@@ -64,7 +63,7 @@ class _Work:
         return self._result
 
     def _start(self) -> None:
-        """Start the thread, unless it is there; a child of a fork has none of its parent's."""
+        """Start the thread unless it is alive: in the child of a fork, a thread of the parent is not."""
         if self._thread is not None and self._thread.is_alive():
             return
         # Not a daemon: a process that ends in the middle of a compilation may crash.
@@ -74,23 +73,30 @@ class _Work:
                 raise RuntimeError("a thread would not run")
             with _enough_stack():
                 thread.start()
-        except RuntimeError:  # there can be no more threads, or none at all
+        except RuntimeError:  # the process has too many threads, or is ending
             with process.without_signals():
                 self._run()
         else:
             self._thread = thread
 
     def _run(self) -> None:
-        with process.busy:
-            if not self._begun.acquire(blocking=False):
-                return
-            self.worker = threading.get_ident()
-            try:
-                self._result = self._function()
-            except BaseException as error:  # it is raised where the result is waited for
-                self._error = error
-                _forget_half_made_modules()
-            self._finish()
+        _own.works = True
+        try:
+            with process.busy:
+                self._work()
+        finally:
+            _own.works = False
+
+    def _work(self) -> None:
+        if not self._begun.acquire(blocking=False):
+            return
+        self.worker = threading.get_ident()
+        try:
+            self._result = self._function()
+        except BaseException as error:  # `wait` raises it
+            self._error = refusal(error) if isinstance(error, ImportError) and is_subinterpreter() else error
+            _forget_half_made_modules()
+        self._finish()
 
     def _finish(self) -> None:
         _works.pop(self._key, None)
@@ -99,13 +105,13 @@ class _Work:
             self._waiting.pop().release()
 
     def lose(self) -> None:
-        """Give the work up in the child of a fork that could wait no longer for it."""
+        """Give up work that a fork did not wait for, in its child, which does not have the thread."""
         if self.worker not in (None, threading.get_ident()):
             self._error = RuntimeError("this process was forked while its parent compiled")
             self._finish()
 
     def _refuse_deadlock(self) -> None:
-        """Raise if the work waits for a module that this thread is about to import: neither would go on."""
+        """Raise if the work waits for a module that this thread is importing: both would wait for ever."""
         frames, thread, own = sys._current_frames(), self.worker, threading.get_ident()
         module = None
         for _ in range(len(frames)):
@@ -124,7 +130,7 @@ class _Work:
 
 @contextmanager
 def _enough_stack() -> Iterator[None]:
-    """Let threads have the stack that LLVM needs, also in a program that has set less for its own."""
+    """Start threads with the stack that LLVM needs, even if the program has set a smaller size."""
     size = threading.stack_size()
     if 0 < size < _STACK:
         threading.stack_size(_STACK)
@@ -134,11 +140,20 @@ def _enough_stack() -> Iterator[None]:
         threading.stack_size(size)
 
 
-def _refuse_inside_numba() -> None:
-    """Raise if this thread is in the middle of Numba, or looks for a module: the work would wait for it.
+def _refuse_inside_work() -> None:
+    """Raise if this thread does such work: it would wait for a second, which waits for `process.busy`."""
+    if getattr(_own, "works", False):
+        raise RuntimeError(
+            "numclip was called in the middle of its own first call, by a finalizer or the garbage "
+            "collector: call numclip.warmup() before"
+        )
 
-    The handler of a signal, a finalizer, or what the garbage collector calls may come there. Who looks for a
-    module holds the one lock of all imports.
+
+def _refuse_inside_numba() -> None:
+    """Raise if this thread is executing Numba, or searching for a module: the work would wait for it.
+
+    A signal handler or a finalizer can call numclip from there. The search for a module holds the global
+    import lock.
     """
     lock = process.compiler_lock()
     inside = "Numba is loaded or compiles" if lock is not None and lock._is_owned() else ""
@@ -159,7 +174,7 @@ def _refuse_inside_numba() -> None:
 
 
 def _forget_half_made_modules() -> None:
-    """Remove the modules whose package has failed to load: with a second copy of that they do not work."""
+    """Remove submodules whose package failed to load: they do not work with the package imported again."""
     for name in sorted(sys.modules):
         package = name.rpartition(".")[0]
         if name.startswith(("numba.", "llvmlite.")) and package not in sys.modules:

@@ -26,16 +26,17 @@ from numclip._core import filelock
 
 _PACKAGE = Path(__file__).parents[1]
 
-# --- where it lies ------------------------------------------------------------------------------------------
+# --- the directories ----------------------------------------------------------------------------------------
 
 
 def places() -> list[Path]:
-    """Return the directories in which machine code is looked for, and saved in the first that can be written.
+    """Return the directories in which machine code is searched for; the first writable one is for saving.
 
-    What was compiled when the package was installed is found where only the administrator can write.
+    A directory that only the administrator can write is searched too: machine code may have been compiled
+    when the package was installed.
     """
     is_frozen = getattr(sys, "frozen", False)
-    # An application in one file unpacks the package to another directory each time.
+    # A one-file application unpacks the package to another directory at each start.
     home = Path(sys.executable).parent if is_frozen else _PACKAGE
     name = f"numclip-{sha256(str(home).encode()).hexdigest()[:16]}"
     given = [Path(numba.config.CACHE_DIR) / name] if numba.config.CACHE_DIR else []
@@ -46,12 +47,12 @@ def places() -> list[Path]:
 
 
 def can_be_written(directory: Path) -> bool:
-    """Tell whether files can be made in a directory, or it can be made, without doing so."""
+    """Tell whether a directory is writable, or could be created, without creating anything."""
     nearest = next((path for path in (directory, *directory.parents) if path.exists()), None)
     return nearest is not None and nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
-# --- which version of the package it belongs to -------------------------------------------------------------
+# --- the version of the package, and the files --------------------------------------------------------------
 
 
 def _sources(folder: Traversable) -> Iterator[tuple[str, bytes]]:
@@ -64,10 +65,10 @@ def _sources(folder: Traversable) -> Iterator[tuple[str, bytes]]:
 
 
 def _codes() -> Iterator[tuple[str, bytes]]:
-    """Yield the name and the code of every module, where there are no files, as in a frozen application."""
+    """Yield the name and the code of every module of a package without files, as in a frozen application."""
     for module in pkgutil.walk_packages([str(_PACKAGE)], "numclip."):
         spec = find_spec(module.name)
-        # Before version 3 of the format, what is written depends on nothing but the values.
+        # Version 2 of the format: from version 3 on, the bytes depend on reference counts too.
         yield module.name, marshal.dumps(spec.loader.get_code(module.name), 2)  # type: ignore[union-attr]
 
 
@@ -88,7 +89,7 @@ def package_stamp() -> str:
 
 
 def read(path: Path) -> bytes | None:
-    """Return what was saved in a file; None where there is none, or it is truncated or overwritten."""
+    """Return the machine code that was saved in a file; None if the file is missing or damaged."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -98,9 +99,9 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, payload: bytes, name: str) -> None:
-    """Save machine code in a file, in place of that of other versions of the package.
+    """Save machine code in a file, and delete that of other versions of the package.
 
-    The file appears as a whole, and starts with the digest of its content.
+    The file is replaced atomically, and starts with the digest of its content.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f"{path.suffix}.{uuid4().hex}.tmp")
@@ -119,21 +120,22 @@ def write(path: Path, payload: bytes, name: str) -> None:
 
 
 class PackageCache:
-    """What Numba takes for its disk cache, keyed by the whole package and all options; it never raises.
+    """A replacement for Numba's disk cache, keyed by the whole package and all options; it never raises.
 
-    The key is in the name of the file. Numba numbers its files, and two processes that compile at once can
-    give one number to two signatures: the machine code of one is then run for the other. Its key also leaves
-    the options out, so that the parallel twin of a function would be handed the serial one.
+    The key is in the name of the file. Numba's own cache numbers its files: two processes that compile at
+    once can give one number to two signatures, and the machine code of one is then executed for the other.
+    Its key also leaves out the options, so that the serial code would be loaded for a parallel function.
     """
 
-    # How long another process that compiles the same is waited for. One that is stopped is waited for once.
+    # Seconds to wait for another process that compiles the same. That process may be stopped: after one
+    # timeout, this process waits no more.
     patience = 60.0
 
     def __init__(self, function: Callable[..., Any], **options: bool) -> None:
         tag = f"{sys.implementation.cache_tag}{getattr(sys, 'abiflags', '')}"
         self._name = f"numclip.{function.__name__}.{tag}."
         self._options = tuple(sorted(options.items()))
-        # Whether the last machine code was found.
+        # Whether the last search found machine code.
         self.was_found = False
 
     @property
@@ -150,12 +152,12 @@ class PackageCache:
 
     @contextmanager
     def one_process_compiles(self, signature: Any, target_context: Any) -> Iterator[None]:
-        """Wait until no other process compiles this: its file is there then."""
+        """Wait until no other process compiles this signature: its file can then be loaded."""
         try:
             name = self.file_name(signature, target_context.codegen())
             found = [place for place in places() if (place / name).exists()]
             to_write = [place for place in places() if can_be_written(place)]
-        except Exception:  # as where there is no cache at all
+        except Exception:  # such as no directory for the user's cache
             yield
             return
         if found or not to_write:
@@ -177,18 +179,18 @@ class PackageCache:
                     result = CompileResult._rebuild(target_context, *pickle.loads(payload))
                     self.was_found = True
                     return result
-            except Exception:  # it cannot be used
+            except Exception:  # another file may be usable
                 continue
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Save the machine code where that is possible, in place of that of other versions of the package."""
+        """Save the machine code if possible, and delete that of other versions of the package."""
         try:
             if result.library.has_dynamic_globals or any(not loop.can_cache for loop in result.lifted):
                 return
             name = self.file_name(signature, result.codegen)
             payload = dumps(result._reduce())
-        except Exception:  # compiled code works all the same
+        except Exception:  # the compiled code works without being saved
             return
         for place in places():
             try:

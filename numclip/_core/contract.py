@@ -12,7 +12,7 @@ import numpy as np
 
 # --- the order of the sum -----------------------------------------------------------------------------------
 
-# An array is cut into chunks of so many elements; a chunk has so many lanes.
+# An array is cut into chunks of CHUNK elements; a chunk has LANES lanes.
 CHUNK, LANES = 4096, 32
 
 
@@ -25,7 +25,7 @@ def chunks_of(length: int) -> int:
 
 # The length counts real numbers, so that a complex element counts twice. A target of 0 means that nothing is
 # to be written, a source equal to the target that the entry is clipped in place. The chunks of all entries
-# are numbered through.
+# are numbered consecutively.
 SOURCE, TARGET, LENGTH, TYPECODE, FIRST_CHUNK = range(5)
 COLUMNS = 5
 
@@ -48,21 +48,21 @@ def row_search(first_chunk: Callable[[Any, int], int]) -> Callable[[Any, int, in
 
 # --- the norm and the factor --------------------------------------------------------------------------------
 
-# A sum of float64 squares below this may have lost some to underflow; above float64 it has overflowed. It is
-# then taken again over elements multiplied by a power of two, which is exact: the prescale, as in LAPACK's
-# scaled sum of squares. Either leaves room on both sides: 2**600 brings 2**-1074 up to 2**-474, and 2**-600
-# brings 2**1024 down to 2**424.
+# In a sum of float64 squares below SMALLEST_SUM, squares may have underflowed; an infinite sum has
+# overflowed. Either is computed again over elements multiplied by a power of two, which is exact: the
+# prescale, as in LAPACK's scaled sum of squares. Each prescale leaves room on both sides: 2**600 brings
+# 2**-1074 up to 2**-474, and 2**-600 brings 2**1024 down to 2**424.
 SMALLEST_SUM = 1e-290
 UP, DOWN = 2.0**600, 2.0**-600
 SMALLEST_NORMAL = 2.0**-1022
 
-# Adding and subtracting it rounds a number from 0.5 to 2 to a multiple of 2**-26: its upper half. What is
-# left has 26 bits, so that all products of halves are exact (Dekker, 1971).
+# Adding and then subtracting UPPER_HALF rounds a number from 0.5 to 2 to a multiple of 2**-26: its upper
+# half. The lower half, the rest, has 26 bits, so that all products of halves are exact (Dekker, 1971).
 UPPER_HALF = 1.5 * 2.0**26
 
 
 def prescale_for(total: float) -> float:
-    """Return what to multiply the elements by before they are squared: 1 where `total` can be trusted."""
+    """Return the prescale that a sum of squares needs: 1 unless it has left the range of float64."""
     if total < SMALLEST_SUM:
         return UP
     if total == math.inf:
@@ -71,7 +71,7 @@ def prescale_for(total: float) -> float:
 
 
 def square_root(total: float, error: float) -> tuple[float, float]:
-    """Return the root of total + error as (norm_hi, norm_lo), whose exact sum is good to some 100 bits."""
+    """Return the root of total + error as (norm_hi, norm_lo), whose exact sum has some 100 correct bits."""
     if total == 0.0 or not math.isfinite(total):
         return math.sqrt(total), 0.0
     # An even exponent e: total = fraction * 2**e, and the root of the fraction is in [0.5, 1).
@@ -100,8 +100,8 @@ def returned_norm(
 def quotient(dividend: float, divisor_hi: float, divisor_lo: float, scale: int) -> tuple[float, float]:
     """Return dividend / ((divisor_hi + divisor_lo) * 2**scale) as (factor, prefactor).
 
-    The factor is rounded once but for some 2**-50 of an ulp. The prefactor is 1, but where the factor alone
-    would be subnormal and so lose bits: an element is multiplied by both.
+    The error of the factor is at most one rounding and some 2**-50 of an ulp. The prefactor is 1 unless the
+    factor alone would be subnormal and so lose bits: an element is multiplied by both.
     """
     divisor, exponent = math.frexp(divisor_hi)
     dividend, dividend_exponent = math.frexp(dividend)
@@ -114,16 +114,15 @@ def quotient(dividend: float, divisor_hi: float, divisor_lo: float, scale: int) 
     power = dividend_exponent - exponent - scale
     factor = math.ldexp(ratio, power)
     if factor < SMALLEST_NORMAL:
-        # The power of two goes into the prefactor, and four times that, so that the factor is less than 1/2:
-        # what the product with the prefactor loses to underflow is less than a quarter of the result's last
-        # place.
+        # The prefactor is four times the power of two, which leaves a factor of less than 1/2: the underflow
+        # error of element * prefactor then adds less than a quarter of the result's last place.
         shift = max(power + 2, -1074)
         return math.ldexp(ratio, power - shift), math.ldexp(1.0, shift)
     return factor, 1.0
 
 
 def scale_factor_by(quotient: Callable[..., tuple[float, float]]) -> Callable[..., tuple[float, float]]:
-    """Make the decision what the elements are multiplied by, for the `quotient` of a target."""
+    """Make the function that computes factor and prefactor, from the `quotient` of a target."""
 
     def scale_factor(
         norm_hi: float,

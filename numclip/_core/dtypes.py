@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-# Typecodes: what a row of a packed list holds, and what a kernel is compiled for.
+# Typecodes: each row of a packed list holds one, and a kernel is compiled for each.
 NOTHING, FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = range(5)
 
 
@@ -60,10 +60,10 @@ def rounded(wide: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _rounded_to_odd(wide: Array) -> Array:
-    """Round float64 to float32 with a last bit that says if anything was cut off.
+    """Round float64 to float32 to odd: truncate, and set the last bit if the number is inexact.
 
-    ml_dtypes rounds to bfloat16 by way of float32. After this that is one exact rounding (Boldo and
-    Melquiond, 2008).
+    ml_dtypes rounds to bfloat16 by way of float32. After rounding to odd, the second rounding gives the
+    result of one (Boldo and Melquiond, 2008).
     """
     single = wide.astype(np.float32)
     back = single.astype(np.float64)

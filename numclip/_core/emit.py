@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class Emit(NamedTuple):
-    """What emits the instructions of one call."""
+    """Where the instructions of one call are emitted."""
 
     context: Any
     builder: Any
@@ -14,7 +14,7 @@ class Emit(NamedTuple):
 
 
 def described(definition: Any, function: Callable[..., Any], parameters: Iterable[str]) -> Any:
-    """Return the definition of an intrinsic, called as `function` is: Numba reads that from its signature."""
+    """Give the definition of an intrinsic the name and the parameters of `function`, which Numba reads."""
     names = ["typingctx", *parameters]
     definition.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
     definition.__name__ = definition.__qualname__ = function.__name__

@@ -1,4 +1,4 @@
-"""A lock among processes, by the system's locks of files: it goes with the process that holds it."""
+"""A lock between processes, by a file lock of the system, which releases it when its process ends."""
 
 import sys
 import time
@@ -7,14 +7,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-_SECONDS = 0.02  # between two looks
+_SECONDS = 0.02  # between two attempts
 
 
 @contextmanager
 def held(path: Path, timeout: float) -> Iterator[bool]:
     """Hold the lock of a file, which is removed at the end; yield whether it is held.
 
-    It is not after that many seconds, nor where no file can be locked.
+    It is not held after `timeout` seconds, or where no file can be locked.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""An exact sum of float64 numbers: the same in every order, and by however many processes it is taken.
+"""An exact sum of float64 numbers: the same in every order, and over any number of processes.
 
 The sum is a fixed-point number of limbs of 32 bits, each in an int64 of its own. Two sums are added limb by
 limb, which is exact and associative: MPI's own integer addition does it. Carries wait: once carried, 2**31
@@ -19,7 +19,7 @@ LIMB_BITS = 32
 LOWEST = -1152
 LIMBS = (1056 - LOWEST) // LIMB_BITS
 
-# Behind the limbs: how many of the numbers were infinite, and how many NaN.
+# After the limbs: the number of infinite numbers, and of NaN.
 INFINITE, NAN = LIMBS, LIMBS + 1
 WORDS = LIMBS + 2
 
@@ -43,7 +43,7 @@ def add(words: Any, number: float) -> None:
     mantissa, sign = int(fraction * 2.0**53), -1 if number < 0.0 else 1
     position = exponent - 53 - LOWEST
     limb, shift = position // LIMB_BITS, position % LIMB_BITS
-    # 53 bits, moved up by fewer than 32: three limbs.
+    # 53 bits, shifted left by fewer than 32, take three limbs.
     low, high = (mantissa & _MASK) << shift, (mantissa >> LIMB_BITS) << shift
     middle = (low >> LIMB_BITS) + (high & _MASK)
     words[limb] += sign * (low & _MASK)
@@ -62,7 +62,7 @@ def carry(words: Any) -> None:
 
 
 def pair_of(words: Any) -> tuple[float, float]:
-    """Return a sum that has been carried and is not negative as (total, error), good to 105 bits.
+    """Return a sum that has been carried and is not negative as (total, error), accurate to 105 bits.
 
     The total is the sum rounded once. It is infinite or NaN where a number was.
     """
@@ -73,7 +73,7 @@ def pair_of(words: Any) -> tuple[float, float]:
     top = LIMBS - 1
     while top > 4 and words[top] == 0:
         top -= 1
-    # Four limbs from the first bit that is set, and the bits below them.
+    # Four limbs from the highest bit that is set, and the bits below them.
     _, bits = math.frexp(float(words[top]))
     shift = LIMB_BITS - bits
     first = (words[top] << shift) & _MASK | words[top - 1] >> bits
@@ -85,7 +85,7 @@ def pair_of(words: Any) -> tuple[float, float]:
         below |= words[i]
     upper = first << 21 | second >> 11
     lower = (second & 0x7FF) << 42 | third << 10 | fourth >> 22
-    # A last bit for all that is cut off: a sum beside a tie is not taken for one.
+    # A sticky bit for all bits that are cut off: a sum close to a tie must not be rounded as a tie.
     lower |= (below | fourth & 0x3FFFFF) != 0
     tail = float(lower) * 2.0**-53
     total = float(upper) + tail

@@ -2,12 +2,12 @@
 
 Other libraries change it for a whole thread: one linked with ``-ffast-math`` flushes subnormal numbers to
 zero from the moment it is loaded, some set another rounding mode. Either would change results. So the control
-register is saved, set to IEEE 754's default, and restored as it was, with the flags that say which exceptions
-have happened: 3 ns for both.
+register is saved, set to IEEE 754's default, and restored as it was, with the flags of exceptions that have
+occurred: cheap enough for every call.
 
-The compiler takes arithmetic for pure, and may move it past a change of the register. Reads and writes of
-memory stay where they are, and with them the arithmetic between; a number that is an argument or a result
-goes through an optimisation barrier, a black box.
+The compiler treats arithmetic as pure, and may move it past a change of the register. Reads and writes of
+memory stay where they are, and so does the arithmetic between them; a number that is an argument or a result
+passes an optimisation barrier, `_black_box`.
 """
 
 from inspect import signature
@@ -31,7 +31,7 @@ _X86_DEFAULT, _X86_CONTROL = 0x1F80, 0xFFC0
 
 
 def _asm(builder: Any, result: Any, code: str, constraints: str, *arguments: Any) -> Any:
-    """Emit an instruction that nothing which touches memory is moved across."""
+    """Emit an instruction across which the compiler moves no access to memory."""
     function_type = ir.FunctionType(result, [argument.type for argument in arguments])
     constraints = ",".join(filter(None, (constraints, "~{memory}")))
     return builder.asm(function_type, code, constraints, arguments, side_effect=True)
@@ -79,7 +79,7 @@ def _leave(context: Any, builder: Any, saved: Any) -> None:
 
 
 def _black_box(builder: Any, numba_type: Any, value: Any) -> Any:
-    """Return a value that is computed before this point and used after it, if it is a float or a tuple."""
+    """Emit an optimisation barrier: floats in the value are computed before this point and used after it."""
     if numba_type in (types.float32, types.float64):
         integer = ir.IntType(numba_type.bitwidth)
         bits = builder.bitcast(value, integer)

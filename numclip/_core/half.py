@@ -91,10 +91,11 @@ def upper_half(builder: Any, bits: Any) -> Any:
 
 
 def round_to_odd(builder: Any, value: Any) -> Any:
-    """Narrow float64 to float32 so that rounding the result again, to 16 bits, is one exact rounding.
+    """Narrow float64 to float32 to odd, so that a second rounding, to 16 bits, gives the result of one.
 
-    What is cut off sets the last bit that is kept (Boldo and Melquiond, 2008). Below float32's normal numbers
-    the conversion itself would round: float16 has nothing there, and bfloat16 does not send it here.
+    If any bit is cut off, the last bit that is kept is set (Boldo and Melquiond, 2008). A subnormal float32
+    would be rounded by the conversion itself: to float16 it is 0 in any case, and for bfloat16 it is exact
+    already, by `double_to_bfloat`.
     """
     bits = builder.bitcast(value, I64)
     cut = splat(I64, (1 << 29) - 1)
@@ -113,7 +114,8 @@ def double_to_bfloat(builder: Any, value: Any) -> Any:
     """Round float64 to bfloat16 bits."""
     sign = builder.and_(builder.bitcast(value, I64), splat(I64, -(1 << 63)))
     magnitude = builder.bitcast(builder.and_(builder.bitcast(value, I64), splat(I64, (1 << 63) - 1)), F64)
-    # Below 2**-126 the grid is 2**-133, the unit in the last place of 2**-81: the addition rounds.
+    # Below 2**-126 a bfloat16 is a multiple of 2**-133, the unit in the last place of 2**-81: the addition
+    # rounds.
     grid = splat(F64, 1.5 * 2.0**-81)
     gridded = builder.fsub(builder.fadd(magnitude, grid), grid)
     tiny = builder.fcmp_ordered("<", magnitude, splat(F64, 2.0**-126))

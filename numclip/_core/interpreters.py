@@ -1,8 +1,8 @@
-"""Interpreters beside the first of a process, such as those of mod_wsgi: calls of machine code in them.
+"""Calls of machine code in sub-interpreters, such as those of mod_wsgi.
 
-Machine code that releases an array asks Python for the lock by ``PyGILState_Ensure``, which takes the thread
-for one of the interpreter that has used it first: in any other interpreter it waits for ever. A thread that
-this interpreter has started is its own.
+Machine code that releases an array acquires the GIL by ``PyGILState_Ensure``, which assigns a thread to the
+interpreter that used it first: called in any other interpreter, it waits for ever. A thread that a
+sub-interpreter has started belongs to it.
 """
 
 import ctypes
@@ -14,8 +14,19 @@ from typing import Any
 
 @cache
 def is_subinterpreter() -> bool:
-    """Tell whether this interpreter is not the first of its process."""
+    """Tell whether this interpreter is not the main one of its process."""
     return _address("PyInterpreterState_Get") != _address("PyInterpreterState_Main")
+
+
+def refusal(error: ImportError) -> ImportError:
+    """Return what to raise where Numba cannot be loaded because this is not the main interpreter."""
+    refused = ImportError(
+        "numclip cannot load Numba in a sub-interpreter: from Python 3.13 on, Python initializes Numba's "
+        "extensions in the main interpreter, and NumPy in one interpreter of a process alone. Call numclip "
+        "in the main interpreter: under mod_wsgi by WSGIApplicationGroup %{GLOBAL}"
+    )
+    refused.__cause__ = error
+    return refused
 
 
 def _address(function: str) -> int | None:
@@ -26,7 +37,7 @@ def _address(function: str) -> int | None:
 
 
 def in_own_thread(code: Callable[..., Any]) -> Callable[..., Any]:
-    """Return machine code that is called in a thread of this interpreter, another one where that must be."""
+    """Return a function that calls machine code in a thread of this interpreter, a new one if necessary."""
 
     @wraps(code)
     def call(*arguments: Any) -> Any:

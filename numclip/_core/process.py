@@ -1,7 +1,9 @@
 """The process that numclip runs in: its forks, and its signals."""
 
-import concurrent.futures.thread  # noqa: F401 as logging: its lock is taken before a fork, and given back
-import logging  # noqa: F401 what it does before a fork, taking its lock, has to come after what is done here
+# Both register a hook that takes a lock before a fork. Hooks are called last to first: as these are imported
+# here, `_before_fork` comes before theirs.
+import concurrent.futures.thread  # noqa: F401
+import logging  # noqa: F401
 import os
 import signal
 import sys
@@ -11,7 +13,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
-# Held while Numba is loaded or numclip compiles: a fork waits for it.
+# Held while Numba is being loaded or numclip compiles: a fork waits for it.
 busy = threading.RLock()
 _forked = False
 _held: list[Any] = []
@@ -55,14 +57,14 @@ def is_forked() -> bool:
 
 @contextmanager
 def without_signals() -> Iterator[None]:
-    """Put off what the handlers of signals do until the end, where this is the thread that runs them."""
+    """Defer the calls of signal handlers to the end, if this is the main thread, which calls them."""
     came: list[tuple[int, FrameType | None]] = []
     handlers: dict[int, Any] = {}
     try:
         if threading.current_thread() is threading.main_thread():
             for number in map(int, signal.valid_signals()):
                 handler = signal.getsignal(number)
-                with suppress(OSError, ValueError):  # of the system, or not in this interpreter
+                with suppress(OSError, ValueError):  # the system reserves it, or this is a sub-interpreter
                     if callable(handler):
                         handlers[number] = handler
                         signal.signal(number, lambda number, frame: came.append((number, frame)))

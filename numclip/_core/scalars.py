@@ -1,4 +1,4 @@
-"""Conversions between NumPy scalars and floats, right where the processor flushes subnormals to zero."""
+"""Conversions between NumPy scalars and floats, correct even if the processor flushes subnormals to zero."""
 
 import math
 import sys
@@ -10,7 +10,7 @@ SMALLEST_NORMAL, SMALLEST = 2.0**-126, 2.0**-149
 
 
 def as_float32(norm: float) -> np.float32:
-    """Return a norm that has been rounded to float32 as one."""
+    """Return a norm that is already rounded to float32 as a numpy.float32."""
     if not 0.0 < norm < SMALLEST_NORMAL:
         return np.float32(norm)
     return np.uint32(norm / SMALLEST).view(np.float32)

@@ -1,9 +1,9 @@
-"""How objects of Python and NumPy lie in memory, and the addresses of some: what compiled code reads.
+"""The layout of Python's and NumPy's objects in memory, and the addresses of some, for compiled code.
 
-From Python, one look at an array's type, dtype, flags and address costs a microsecond. The fields of NumPy's
-public C structure `PyArrayObject_fields`, on whose layout every compiled extension relies, are read where
-they lie: a few nanoseconds. Should a release lay them out otherwise, `is_as_expected` finds that out when
-this module is imported, and lists are packed in Python.
+To read an array's type, dtype, flags and address from Python is slow for small arrays. Compiled code reads
+the fields of NumPy's public C structure `PyArrayObject_fields` by offset: every compiled extension relies on
+their layout. If a release changes it, `is_as_expected` detects that when this module is imported, and lists
+are packed in Python.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ import numpy as np
 
 from numclip._core.dtypes import ELEMENT_TYPES, FLOAT64, element_type
 
-# Offsets in any object, and in an array behind the header that every object has.
+# Offsets in any object, and in an array after the header that every object has.
 TYPE = object.__basicsize__ - 8
 DATA = object.__basicsize__
 AXES = object.__basicsize__ + 8
@@ -35,19 +35,19 @@ def _function(place: int) -> int:
     return int(ctypes.cast(table, ctypes.POINTER(ctypes.c_size_t))[place])
 
 
-# What compiled code recognises, at an address that stays the same: None, the array type and `PyArray_Scalar`;
+# The objects that compiled code recognises, at a fixed address: None, the array type and `PyArray_Scalar`;
 # then a row for each element type: its dtype, typecode and reals. NumPy has one object for each of its
 # dtypes.
 ROWS, COLUMNS = 1 + len(ELEMENT_TYPES), 3
 _ROW_OF = {element.name: row for row, element in enumerate(ELEMENT_TYPES, 1)}
 _table = np.zeros((ROWS, COLUMNS), np.int64)
 _table[0] = id(None), id(np.ndarray), _function(_SCALAR)
-_dtypes: dict[str, np.dtype[Any]] = {}  # which keeps them alive
+_dtypes: dict[str, np.dtype[Any]] = {}  # keeps alive the dtypes whose addresses are in the table
 ADDRESS = int(_table.ctypes.data)
 
 
 def register(dtype: np.dtype[Any]) -> None:
-    """Let compiled code recognise a dtype of native byte order, such as that of another package."""
+    """Let compiled code recognise a dtype of native byte order, such as bfloat16 of ml_dtypes."""
     element = element_type(dtype)
     if element is None:
         raise TypeError(f"{dtype} is no element type")
@@ -68,7 +68,7 @@ def scalar_addresses(typecode: int) -> tuple[int, int]:
 
 
 def _fields_agree(array: np.ndarray[Any, Any]) -> bool:
-    """Tell whether an array has the fields that Python sees; a pointer is followed once it looks like one."""
+    """Tell whether the fields in memory are those that Python sees; a pointer is checked before its use."""
 
     def word(address: int) -> int:
         return int(ctypes.c_int64.from_address(address).value)
@@ -88,7 +88,7 @@ def _fields_agree(array: np.ndarray[Any, Any]) -> bool:
         and half_word(start + FLAGS) & mask == orders | others
     ):
         return False
-    # NumPy keeps the strides behind the shape.
+    # NumPy stores the strides directly after the shape: if they are there, SHAPE is a valid pointer.
     shape = word(start + SHAPE)
     if array.ndim == 0 or shape + 8 * array.ndim != word(start + SHAPE + 8):
         return array.ndim == 0

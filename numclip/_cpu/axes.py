@@ -16,7 +16,7 @@ from numclip._cpu import slices
 
 Array = NDArray[Any]
 
-# The real types that NumPy itself defines.
+# The typecodes of NumPy's own real types.
 _TYPECODES = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
 
 
@@ -44,7 +44,7 @@ def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     layout = _layout(source, summed)
     direct = layout is not None and (in_place or _is_laid_out(target, layout[0]))
     if layout is None:
-        # The axes of the norms come last, in their order.
+        # Copy the array, with the axes of the norms last, in their order.
         order = (*(axis for axis in range(source.ndim) if axis not in summed), *summed)
         layout = order, math.prod(source.shape[axis] for axis in summed), 1
     order, length, inner = layout
@@ -52,7 +52,7 @@ def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     values = np.require(source.transpose(order), native(source.dtype), ["C", "ALIGNED"])
     clipped = target.transpose(order) if direct else np.empty_like(values)
     element = BY_NAME[values.dtype.name]
-    # Elements that are pairs of reals are side by side in one piece only.
+    # A complex array has inner == 1 here: the two reals of an element belong to one slice.
     clip_slices = slices.clip_slices(element.typecode)
     clip_slices(
         values.ctypes.data, clipped.ctypes.data, length * element.reals, inner, element.typecode, limits
@@ -91,14 +91,14 @@ def _is_laid_out(array: Array, order: tuple[int, ...]) -> bool:
 def _normal(axes: Any, ndim: int) -> tuple[int, ...]:
     try:
         return tuple(sorted(normalize_axis_tuple(axes, ndim, "axes")))
-    except ValueError as error:  # of an axis that is not there, or twice
+    except ValueError as error:  # an axis is out of range, or given twice
         raise error.with_traceback(None) from None
     except (TypeError, OverflowError):
         raise TypeError(f"axes should be an int or a sequence of ints. Received {brief(axes)}") from None
 
 
 def _limits(clip_norm: Any, shape: tuple[int, ...]) -> Array:
-    """Return a clip_norm for each norm; the norms have this shape."""
+    """Return the clip_norm of each slice; their norms have this shape."""
     if type(clip_norm) in (int, float):
         return np.full(shape, checks.clip_norm(clip_norm))
     with default_environment():

@@ -15,7 +15,7 @@ from numclip._cpu.plan import Plan, arguments, is_fused
 
 
 def _first_typecode(entries: list[Any]) -> int:
-    """Return the typecode of the first plain array, so that nothing is compiled for another one."""
+    """Return the typecode of the first plain array: a first guess, so that no other kernel is compiled."""
     names = (entry.dtype.name for entry in entries if type(entry) is np.ndarray)
     return next((BY_NAME[name].typecode for name in names if name in BY_NAME), FLOAT32)
 
@@ -105,7 +105,7 @@ class CPU:
     clip_between = staticmethod(values.clip_between)
 
     def compile_ahead(self, typecodes: set[int]) -> None:
-        """Compile every kernel for these typecodes; for several threads only where some may be started."""
+        """Compile every kernel for these typecodes; for several threads only if they may be started."""
         twins = (False, True)[: 1 + threads.policy.may_start()]
         for typecode in sorted(typecodes):
             kernels.clip_list(typecode)

@@ -1,8 +1,8 @@
 """What a thread does with its block of a list: the sums of squares of its chunks, and their scaling.
 
-The chunks of all arrays of one typecode are numbered through, so that any number of threads can share them.
-For several threads, or several typecodes, the rows of a typecode are gathered in a typed list; a list of one
-typecode is clipped by one thread from its rows as they are.
+The chunks of all arrays of one typecode are numbered consecutively, so that any number of threads can share
+them. For several threads, or several typecodes, the rows of a typecode are gathered in a typed list; a list
+of one typecode is clipped by one thread from its rows as they are.
 """
 
 from typing import Any
@@ -20,8 +20,8 @@ from numclip._cpu.scaling import scale_segment
 from numclip._cpu.sums import fold, largest_absolute, sum_of_absolutes, sum_of_squares
 from numclip._cpu.typecodes import number, pointer
 
-# A list of up to so many chunks is scaled from its end, in segments of so many elements: the level-2 cache
-# holds what was summed last. See benchmarks/notes.md.
+# A list of up to BACKWARDS_CHUNKS chunks is scaled from its end, in segments of SEGMENT elements: the level-2
+# cache holds the elements that were summed last. See benchmarks/notes.md.
 BACKWARDS_CHUNKS = 1024
 SEGMENT = 1 << 16
 
@@ -68,8 +68,8 @@ def rows_at(address: int, count: int) -> Any:
 def typed_list(rows: Any, typecode: Any) -> tuple[Any, int]:
     """Return a typed list with an item for each row of this typecode, and the number of their chunks.
 
-    An item is (source, target, length, first chunk, row). Addresses, of which `view` makes arrays where they
-    are used: a list of arrays takes twice as long to fill, because it counts references.
+    An item is (source, target, length, first chunk, row). Source and target are addresses, of which `view`
+    makes arrays: a list of arrays is slower to fill, because it counts references (see benchmarks/notes.md).
     """
     items, chunks = List(), 0
     for i in range(len(rows)):
@@ -90,7 +90,7 @@ def _item_of_rows(rows: Any, i: int) -> Any:
 
 @emits(lambda items, i: types.UniTuple(types.int64, 5)(items, types.intp))
 def _item(emit: Any, items: Any, i: Any) -> Any:
-    """Return an item of `typed_list`; or a row of a list of one typecode, which is such an item as it is."""
+    """Return an item of a `typed_list`, or the same five numbers of a row of a list of one typecode."""
     is_list = isinstance(emit.signature.args[0], types.ListType)
     implementation = _item_of_list if is_list else _item_of_rows
     return emit.context.compile_internal(emit.builder, implementation, emit.signature, (items, i))
@@ -106,12 +106,12 @@ _item_with = named_helper("_item_with")(contract.row_search(_first_chunk))
 
 @helper
 def bounds(block: int, blocks: int, chunks: int) -> tuple[int, int]:
-    """Return the first chunk of a block, and the first one behind it."""
+    """Return the first chunk of a block, and the first one after it."""
     return block * chunks // blocks, (block + 1) * chunks // blocks
 
 
 def _sum_chunks_by(name: str, chunk_sum: Any) -> Any:
-    """Make what sums the chunks from `start` to `stop`, of rows of one typecode."""
+    """Make a function that sums the chunks from `start` to `stop`, of rows of one typecode."""
 
     @named_helper(name)
     def sum_chunks(
@@ -150,7 +150,7 @@ def gather(
     for i in range(len(items)):
         _, _, length, begin, row = _item(items, i)
         end = begin + chunks_of(length)
-        # Most arrays are one chunk: 2 ns, and 10 to call what sums several.
+        # Fast path: most arrays are one chunk, and copying its sum is cheaper than a call of `fold`.
         if end == begin + 1:
             sums[first + row], errors[first + row] = chunk_sums[begin], chunk_errors[begin]
         else:
@@ -161,7 +161,7 @@ def gather(
 def scale_chunks(
     items: Any, chunks: int, typecode: Any, start: int, stop: int, factor: float, prefactor: float
 ) -> None:
-    """Write the clipped values of the chunks from `start` to `stop`: what this thread has just summed."""
+    """Write the clipped values of the chunks from `start` to `stop`, which this thread has just summed."""
     if start == stop:
         return
     kept = factor == 1.0 and prefactor == 1.0
@@ -185,7 +185,8 @@ def scale_chunks(
         i += move
 
 
-# The share of a thread of its own; the functions above are for a caller that has set the environment.
+# A block in a thread of its own, which has to set the floating-point environment; the functions above are for
+# a caller that has set it.
 sum_block, scale_block = default_fpenv(sum_chunks), default_fpenv(scale_chunks)
 sum_block_of_absolutes = default_fpenv(_sum_chunks_by("sum_chunks_of_absolutes", sum_of_absolutes))
 largest_of_block = default_fpenv(_sum_chunks_by("largest_of_chunks", largest_absolute))

@@ -1,15 +1,15 @@
-"""Which threads of this process run just now, as Linux tells."""
+"""The number of threads of this process that are running now, from /proc on Linux."""
 
 import os
 import threading
 from contextlib import suppress
 
-# With more threads than these, the load of the machine is asked before each of them: one takes 15 us.
+# With more threads than these, the load of the machine is read first, instead of the state of each thread.
 FEW_THREADS = 4
 
 
 def _read(path: str) -> bytes:
-    """Return a short file of the system's: open() takes three times as long."""
+    """Return the content of a short system file; open() would be slower."""
     file = os.open(path, os.O_RDONLY)
     try:
         return os.read(file, 1024)
@@ -19,13 +19,13 @@ def _read(path: str) -> bytes:
 
 def thread_ids() -> set[str]:
     try:
-        return set(os.listdir("/proc/self/task"))  # noqa: PTH208 a third of the time of pathlib's
-    except OSError:  # another system than Linux
+        return set(os.listdir("/proc/self/task"))  # noqa: PTH208 pathlib is slower
+    except OSError:  # not on Linux
         return set()
 
 
 def _runs_alone() -> bool:
-    """Tell whether this thread is the only one on the machine that runs; False where nothing tells."""
+    """Tell whether this thread is the only running one of the machine; False if that is unknown."""
     try:
         return _read("/proc/loadavg").split()[3].startswith(b"1/")
     except (OSError, IndexError):
@@ -33,15 +33,16 @@ def _runs_alone() -> bool:
 
 
 def running_threads(known: set[str], unknown: int) -> int:
-    """Return how many threads of others run in this process just now, or `unknown` if nothing tells.
+    """Return the number of running threads of this process, without the `known` ones; `unknown` off Linux.
 
-    Those that TBB has started for numclip spin for a while too, but are there for the next call.
+    The known threads are those that TBB has started for numclip: they spin too, but will work for this call.
     """
     threads, running = thread_ids(), 0
     if not threads:
         return unknown
     others = threads - known - {str(threading.get_native_id())}
-    # A thread takes 15 us to be asked: with the 22 that TensorFlow and JAX start, 330.
+    # Reading the state of many threads, such as those of TensorFlow and JAX, costs more than a second thread
+    # gains (see benchmarks/notes.md).
     if len(others) > FEW_THREADS and _runs_alone():
         return 0
     for thread in others:

@@ -1,4 +1,4 @@
-"""How many cores this process may use: by its affinity, and by the time that its control groups give it."""
+"""The number of cores that this process may use, by its affinity and the CPU quota of its control groups."""
 
 import os
 import sys
@@ -19,13 +19,13 @@ def available_cores() -> int:
 
 @cache
 def _quota() -> int:
-    """Return for how many cores there is time, rounded down but at least 1.
+    """Return the CPU quota in cores, rounded down but at least 1.
 
-    Read once: a call that has just filled the caches with its arrays takes 100 us for such a file.
+    The files are read once: after a call has filled the caches with its arrays, reading them is slow.
     """
     quota = sys.maxsize
     for times in _limits():
-        with suppress(OSError, ValueError):  # no such file, or no number in it: no limit
+        with suppress(OSError, ValueError):  # no such file, or no number in it: no quota
             time, period = (int(word) for file in times for word in file.read_text("ascii").split())
             if time > 0:
                 quota = min(quota, max(1, time // period))
@@ -33,13 +33,13 @@ def _quota() -> int:
 
 
 def _limits() -> Iterator[list[Path]]:
-    """Name the files that hold a time and the period that it is for, from the process's own group upwards.
+    """Yield the files that hold a quota and its period, from the process's own control group upwards.
 
-    A container may see its own group as the root of the tree, so that only this one is there.
+    In a container, the own group may be the root of the tree, so that only its file exists.
     """
     try:
         lines = OWN_GROUPS.read_text("utf-8").splitlines()
-    except OSError:  # another system than Linux
+    except OSError:  # not on Linux
         return
     for line in lines:
         _, controllers, own = line.split(":", 2)
@@ -47,6 +47,6 @@ def _limits() -> Iterator[list[Path]]:
             inside = str(group).lstrip("/")
             if not controllers:
                 yield [GROUPS / inside / "cpu.max"]
-            elif "cpu" in controllers.split(","):  # the first version of control groups
+            elif "cpu" in controllers.split(","):  # version 1 of control groups
                 folder = GROUPS / "cpu" / inside
                 yield [folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"]

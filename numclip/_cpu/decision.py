@@ -1,7 +1,7 @@
-"""The decision of the contract where it is made once for each of many slices: powers of two by their bits.
+"""The decision of the contract for many slices: `math.frexp` and `math.ldexp` by operations on bits.
 
-Numba calls a library for `math.frexp` and `math.ldexp`, some ten times for each decision: that takes longer
-than a short slice. For normal numbers both are a few operations on the bits, with the same result.
+Numba calls a library for both functions, some ten times for each decision: for a short slice, that takes
+longer than its sum. For normal numbers both are a few operations on the bits, with the same result.
 """
 
 import math
@@ -63,7 +63,7 @@ _names = vars(contract) | {"math": _math}
 
 
 def _by_bits(function: Any) -> Any:
-    """Return a function of the contract with these two in the place of `math`'s."""
+    """Return a function of the contract that calls `_frexp` and `_ldexp` instead of those of `math`."""
     return FunctionType(function.__code__, _names)
 
 

@@ -1,4 +1,4 @@
-"""What Python calls: kernels over a packed list, each compiled for one typecode.
+"""The kernels that Python calls, over a packed list, each compiled for one typecode.
 
 Every road is sum, decide, scale. A list of one typecode that one thread handles takes all three in one call,
 from its rows as they are (`clip_list`, `clip_rows`). Other lists take them one by one: `sum_squares` and
@@ -41,7 +41,7 @@ from numclip._cpu.sums import fold
 from numclip._cpu.typecodes import compensated_alone, compensation, number, typecode_type
 from numclip._cpu.unowned import keep, unowned
 
-# Up to here a call holds the interpreter's lock, at most for some 10 us: handing it over costs more.
+# A call of up to LOCKED_CHUNKS chunks holds the GIL: to release and acquire it would cost more.
 LOCKED_CHUNKS = 16
 
 _INT, _FLOAT = types.int64, types.float64
@@ -70,7 +70,7 @@ def pack_list(
 
 @kernel(lambda: (_ROWS, types.boolean), nogil=False)
 def summarise(rows: Any, given: bool) -> tuple[int, int, bool]:
-    """Number the chunks of a packed list through; see `pack.summarise`."""
+    """Number the chunks of a packed list consecutively; see `pack.summarise`."""
     return pack.summarise(rows, given)
 
 
@@ -117,7 +117,7 @@ def _norm_of_sums(sums: Any, errors: Any, compensated: Any) -> tuple[float, floa
 def norm_of_sums(sums: Any, errors: Any, compensated: Any) -> tuple[float, float, float]:
     """Return (norm_hi, norm_lo, prescale) from the sums of the arrays, in the order of the list.
 
-    A prescale other than 1 asks for the sums again, of elements multiplied by it.
+    If the prescale is not 1, the sums must be computed again, over elements multiplied by it.
     """
     return _norm_of_sums(sums.copy(), errors.copy(), compensated)
 
@@ -168,7 +168,7 @@ def decide(
 
 @kernel(lambda typecode: (_ROWS, typecode_type(typecode), _INT, _FLOAT, _FLOAT), parallel=True)
 def scale(rows: Any, typecode: Any, blocks: int, factor: float, prefactor: float) -> None:
-    """Write the clipped values of each row of this typecode; where nothing is clipped in place, nothing."""
+    """Write the clipped values of each row of this typecode; in place, write nothing if the factor is 1."""
     items, chunks = typed_list(rows, typecode)
     for block in prange(blocks):
         start, stop = bounds(block, blocks, chunks)
@@ -191,10 +191,10 @@ def _clip(
     eps: float,
     loss_scale: float,
 ) -> tuple[float, float, float]:
-    """Sum, decide and scale; must not allocate: unlocked, a MemoryError could not be raised.
+    """Sum, decide and scale. Must not allocate: without the GIL, a MemoryError could not be raised.
 
     Returns the norm, for `numpy_scalar`, the factor and the prescale. `sums` and `errors` have room for those
-    of the chunks, behind them twice for those of the rows: the first are folded, the second are left.
+    of the chunks, and after them twice for those of the rows: `fold` overwrites the first copy only.
     """
     prescale, is_compensated, count = 1.0, compensated is not None, len(rows)
     while True:

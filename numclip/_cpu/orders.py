@@ -1,6 +1,6 @@
-"""Norms of other orders than 2: the sum of absolute values, the largest of them, and sums of powers.
+"""Norms of orders other than 2: sums of absolute values, their maximum, and sums of powers.
 
-A complex element counts by its magnitude, which is computed first, in float64.
+A complex array is replaced by its magnitudes, computed in float64.
 """
 
 import math
@@ -73,7 +73,7 @@ def largest(rows: Any, typecode: Any, blocks: int, maxima: Any) -> None:
 @default_fpenv
 @helper
 def _sum_powers(values: Any, scratch: Any, prescale: float, power: float) -> float:
-    """Return the sum of the powers of an array's absolute values, times a prescale, with Neumaier's sum."""
+    """Return the sum of abs(prescale * element)**power over an array, by Neumaier's summation."""
     total, rest = 0.0, 0.0
     for begin in range(0, values.size, CHUNK):
         end = min(begin + CHUNK, values.size)
@@ -114,7 +114,7 @@ def magnitudes(arrays: list[Any]) -> list[Any]:
 
 
 def root(total: float, order: float) -> float:
-    """Return total ** (1 / order), rounded once: the exponent is not, as it is in float64."""
+    """Return total ** (1 / order), rounded once: in float64, the exponent 1 / order would be rounded too."""
     if total == 0.0 or not math.isfinite(total):
         return total
     with localcontext() as context:
@@ -123,7 +123,7 @@ def root(total: float, order: float) -> float:
 
 
 class Measure:
-    """The sums of a packed list for a norm of an order other than 2, taken once."""
+    """The sums of a packed list for a norm of an order other than 2, computed once."""
 
     def __init__(
         self, rows: Array, typecodes: list[int], order: float, *, compensated: bool, blocks: int
@@ -170,8 +170,8 @@ class Measure:
         maxima = self._sums
         exponents = np.maximum(np.frexp(np.where(np.isfinite(maxima), maxima, 0.0))[1], -1023)
         prescales = np.ldexp(1.0, -exponents)
-        # Elements times their row's prescale are less than 1: no power overflows, and none that counts
-        # underflows.
+        # Elements times the prescale of their row are less than 1: no power overflows, and a power that
+        # underflows is too small to change the sum.
         sums = np.zeros(len(self._rows))
         for typecode in self._typecodes:
             sum_powers(typecode)(self._rows, typecode, prescales, self._order, sums)

@@ -1,4 +1,4 @@
-"""Packing a Python list of arrays into rows, in compiled code: a few nanoseconds an array."""
+"""Packing a Python list of arrays into rows, in compiled code."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ from numclip._cpu.abi import (
 from numclip._cpu.blocks import chunks_of, integers_at
 from numclip._cpu.pyobjects import py_list_item, py_list_size, read_half_word, read_word
 
-# What the targets are, for compiled code.
+# The mode: which targets there are, for compiled code.
 NO_TARGETS, NEW_TARGETS, GIVEN_TARGETS = range(3)
 
 # Up to so many arrays, comparing each with each takes less time than sorting them by address.
@@ -83,7 +83,7 @@ def _pack_entry(source: int, target: int, known: Any, row: Any, mode: int) -> bo
 
 @helper
 def known_at(address: int) -> Any:
-    """Return what `abi` has put together for compiled code."""
+    """Return the table of `abi`: the objects that compiled code recognises."""
     return integers_at(address, abi.ROWS, abi.COLUMNS)
 
 
@@ -124,9 +124,9 @@ def _begin(rows: Any, interval: int) -> int:
 
 @helper
 def _sort(order: Any, scratch: Any, rows: Any) -> Any:
-    """Merge sort by address; equal ones keep their order. Returns the one of both arrays that is sorted.
+    """Stable merge sort by address; returns `order` or `scratch`, whichever holds the sorted intervals.
 
-    By hand, as NumPy's stable sort takes 2 s to compile.
+    Written here because NumPy's stable sort takes seconds to compile.
     """
     size = order.size
     width = 1
@@ -166,9 +166,10 @@ def _are_few_and_apart(rows: Any) -> bool:
 
 @helper
 def _overlap(rows: Any) -> bool:
-    """Tell whether a target touches the memory of another entry.
+    """Tell whether a target overlaps the memory of another entry.
 
-    The same array twice, in place, is no overlap: the later row loses its target, so it is scaled once.
+    The same array twice, in place, is no overlap: the target of the later row is set to 0, so that the array
+    is scaled once.
     """
     if _are_few_and_apart(rows):
         return False

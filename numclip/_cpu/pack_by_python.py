@@ -1,4 +1,4 @@
-"""Packing a list in Python: where arrays are laid out in memory otherwise than compiled code expects."""
+"""Packing a list in Python, if NumPy lays arrays out in memory otherwise than compiled code expects."""
 
 from typing import Any
 

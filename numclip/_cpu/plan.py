@@ -32,7 +32,7 @@ Threshold = float | Callable[[float], Any]
 
 
 def arguments(t_list: Any, output: Any) -> tuple[list[Any], list[Any], int]:
-    """Return the entries as a new list, the list of their targets, and what these are."""
+    """Return the entries as a new list, the list of their targets, and the mode."""
     sources, targets = resolve(t_list, output)
     if targets is NEW:
         return sources, results_like(sources), NEW_TARGETS
@@ -44,7 +44,8 @@ def arguments(t_list: Any, output: Any) -> tuple[list[Any], list[Any], int]:
 class Plan:
     """The packed form of a list, and of the arrays that receive the results; see `numclip._backend.Plan`.
 
-    One that is `kept` for many calls keeps the addresses of all arrays valid, and the sums of its last call.
+    A plan that is `kept` for many calls keeps the addresses of all arrays valid, and the sums of its last
+    call.
     """
 
     __slots__ = (
@@ -77,7 +78,7 @@ class Plan:
         *,
         kept: bool = False,
     ) -> None:
-        # The rows hold addresses in the arrays of these lists, which therefore live as long as the plan.
+        # The rows hold addresses of the arrays in these lists: the lists live as long as the plan.
         self._sources, self._targets, self.results = sources, targets, targets
         self._labels = labels
         self._guards: Any = ()
@@ -118,7 +119,7 @@ class Plan:
         return done
 
     def _borrow(self, done: int, mode: int) -> int:
-        """Put arrays in the place of tensors whose memory can be had at once, and pack on, as `_pack`."""
+        """Replace PyTorch tensors by arrays of their memory, if possible, and pack on, as `_pack`."""
         sources, targets = lent(self._sources), self._targets
         if sources is None:
             return done
@@ -130,9 +131,9 @@ class Plan:
         return self._pack(done, mode)
 
     def _prepare(self, done: int, mode: int) -> None:
-        """Replace the entries that are not plain by flat arrays that are, and pack those."""
+        """Replace the entries that are not plain arrays by flat plain ones, and pack them."""
         sources, targets = self._sources.copy(), self._targets.copy()
-        # From here on code of the entries may run, and addresses have been taken already.
+        # Reading an entry may execute third-party code, which must not resize arrays that are packed already.
         self._guards = guards((*sources, *targets))
         self._sources, self._targets, self.results = sources.copy(), targets.copy(), self.results.copy()
         while done < len(sources):
@@ -159,7 +160,7 @@ class Plan:
         return self._typecodes.bit_length() - 1 if self._typecodes.bit_count() == 1 else 0
 
     def _clip_at_once(self) -> Callable[[float, float, float], tuple[Any, float]] | None:
-        """Return what clips a list of one typecode by one thread: f(eps, loss_scale, clip_norm), or None."""
+        """Return f(eps, loss_scale, clip_norm), which clips a list of one typecode by one thread, or None."""
         typecode = self.typecode
         if not typecode or self._total > threads.policy.serial_elements or not abi.IS_AS_EXPECTED:
             return None
@@ -168,7 +169,7 @@ class Plan:
         return partial(kernels.clip_rows(typecode), *arguments)
 
     def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, float]]:
-        """Return `clip` with these options: the machine code itself where that does it all."""
+        """Return `clip` with these options: the machine code itself, if that does all of it."""
         if self._fused is None or self._loads or self._stores or not is_fused(options):
             return partial(self.clip, options=options)
         return partial(self._fused, options.eps, options.loss_scale)
@@ -192,10 +193,10 @@ class Plan:
         return norm, factor
 
     def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:
-        """Return for each entry: its sum of squares as it is now, the error, if it is 64-bit.
+        """Return three arrays: of each entry the sum of squares, its error, and whether the entry is 64-bit.
 
         An array has the same sum in every list: its own element type decides whether the sum is compensated.
-        Prescaled, all are.
+        Prescaled sums are compensated for all types.
         """
         self._load()
         sums, errors = np.zeros((2, len(self._rows)))
@@ -208,7 +209,7 @@ class Plan:
         return sums, errors, self._rows[:, TYPECODE] == FLOAT64
 
     def scale(self, factor: float, prefactor: float) -> None:
-        """Write the clipped values of what `sums` has read."""
+        """Write the clipped values of the arrays that `sums` read."""
         blocks = threads.policy.blocks(self._total)
         with threads.policy.noting_workers() if blocks > 1 else nullcontext():
             self._scale(blocks, factor, prefactor)
@@ -273,7 +274,7 @@ class Plan:
         return norm_hi, norm_lo, prescale
 
     def _sums(self, blocks: int, prescale: float) -> NDArray[np.float64]:
-        """Return the sums of the squares of all entries, times a prescale, and their errors."""
+        """Return the sums of squares of all entries, of elements times `prescale`, and their errors."""
         flag = True if self._compensated else None
         if self._kept is None:
             sums = self._last_sums = np.zeros((2, len(self._rows)))
@@ -316,7 +317,7 @@ class Plan:
             ]
 
     def _norms_of_sums(self, factor: float) -> list[float]:
-        """Take the roots of the kept sums; measure anew the few arrays whose sum has left float64's range."""
+        """Return the roots of the kept sums; an array whose sum has left float64's range is summed again."""
         sums, errors = self._last_sums
         norms = np.empty(len(sums))
         prescale = self._last_prescale if self._kept is None else float(self._kept[-1])
@@ -331,7 +332,7 @@ class Plan:
         return values
 
     def _refuse_nonfinite(self, use_norm: float | None) -> None:
-        """Raise for a norm that is not finite, naming the entries to blame."""
+        """Raise for a norm that is not finite, naming the entries with such elements."""
         if use_norm is not None:
             raise FloatingPointError(f"use_norm is {use_norm}")
         named = [
@@ -349,7 +350,7 @@ class Plan:
 
 
 def is_fused(options: Options) -> bool:
-    """Tell whether a kernel that does it all takes these options."""
+    """Tell whether these options are possible in the kernels that sum, decide and scale in one call."""
     return options.order == 2.0 and options.nonfinite == "nan"
 
 

@@ -1,24 +1,23 @@
-"""Writing the clipped values of one array, by what the factor and the size of the list ask for."""
+"""Writing the clipped values of one array, in the way that suits the factor and the size of the list."""
 
 from typing import Any
 
 from numclip._core.contract import LANES
 from numclip._core.jit import helper, named_helper
-from numclip._cpu.products import SMALLEST_FACTOR, scale_halves
+from numclip._cpu.products import LARGEST_FACTOR, SMALLEST_FACTOR, scale_quickly
 from numclip._cpu.simd import WIDTH, multiply
 from numclip._cpu.simd_memory import (
     CACHE_LINE,
     fence,
     load,
     load_masked,
-    prefetch,
     store,
     store_masked,
     store_nontemporal,
 )
 
-# From so many chunks on, 64 MB of float32, new results are written past the caches. Halves have a quicker way
-# without. See benchmarks/notes.md.
+# From so many chunks on, 64 MB of float32, new results are written by non-temporal stores. 16-bit elements
+# are faster without. See benchmarks/notes.md.
 NONTEMPORAL_CHUNKS = 4096
 
 
@@ -36,11 +35,14 @@ def _scale(name: str, product: Any, in_float32: bool) -> Any:
     @named_helper(name)
     def scale(source: Any, target: Any, factor: float, prefactor: float) -> None:
         size = source.size
-        whole = size - size % LANES
-        quick = in_float32 and not factor < SMALLEST_FACTOR
-        for i in range(0, whole, LANES):
-            prefetch(source, i)
-            if quick and scale_halves(source, target, i, factor):
+        # A vector that straddles two cache lines takes longer to store.
+        head = -target.ctypes.data % CACHE_LINE // target.itemsize if size > 8 * LANES else 0
+        whole = size - (size - head) % LANES
+        quick = in_float32 and SMALLEST_FACTOR <= factor <= LARGEST_FACTOR
+        for j in range(0, head, WIDTH):
+            store_masked(target, j, head - j, product(load_masked(source, j, head - j), factor, prefactor))
+        for i in range(head, whole, LANES):
+            if quick and scale_quickly(source, target, i, factor):
                 continue
             for j in range(i, i + LANES, WIDTH):
                 store(target, j, product(load(source, j), factor, prefactor))
@@ -56,7 +58,7 @@ scale_twice = _scale("scale_twice", _product_of_three, in_float32=False)
 
 @helper
 def scale_past_caches(source: Any, target: Any, factor: float) -> None:
-    """Write the clipped values of one array without reading the target's cache lines first."""
+    """Write the clipped values of one array by non-temporal stores: no cache line of the target is read."""
     head = min(source.size, -target.ctypes.data % CACHE_LINE // target.itemsize)
     stop = head + (source.size - head) // LANES * LANES
     scale(source[:head], target[:head], factor, 1.0)

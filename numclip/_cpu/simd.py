@@ -1,7 +1,7 @@
-"""Eight float64 lanes as a Numba type, and their arithmetic: what the order of the sum is defined on.
+"""Eight float64 lanes as a Numba type, and their arithmetic, on which the order of the sum is defined.
 
-Left to the vectoriser, a sum is either slow or in an order that changes with the processor. Here LLVM gets
-`<8 x double>`, and makes one AVX-512, two AVX or four SSE2 registers of it: the same bits on each.
+The auto-vectoriser makes a sum either slow or dependent on the processor in its order. Here LLVM compiles
+`<8 x double>` to one AVX-512, two AVX or four SSE2 registers: the same bits on each.
 """
 
 from typing import Any
@@ -79,10 +79,7 @@ def absolute(emit: Any, value: Any) -> Any:
 
 @emits(lambda left, right: lanes(lanes, lanes))
 def larger_magnitude(emit: Any, left: Any, right: Any) -> Any:
-    """Return the larger one of two that are not negative; a NaN is larger than all numbers.
-
-    Their bits are compared, as integers.
-    """
+    """Return the larger of two values that are not negative, compared by their bits: NaN is the largest."""
     bits = [emit.builder.bitcast(value, I64) for value in (left, right)]
     return emit.builder.select(emit.builder.icmp_signed(">", *bits), left, right)
 
@@ -100,8 +97,8 @@ def multiply(emit: Any, value: Any, factor: Any) -> Any:
 def add_square(emit: Any, total: Any, value: Any, array: Any) -> Any:
     """Return total + value * value, both rounded, for a value that was loaded from `array`.
 
-    Squares of 32 bits and fewer are exact in float64, so that FMA gives the same bits, and a sum in cache
-    takes a quarter less time. A float64 square is rounded by itself.
+    Squares of elements of 32 bits and fewer are exact in float64: FMA gives the same bits, and is faster (see
+    benchmarks/notes.md). A float64 square has to be rounded separately.
     """
     if emit.signature.args[2].dtype == types.float64:
         return emit.builder.fadd(total, emit.builder.fmul(value, value))
@@ -116,7 +113,7 @@ def square(emit: Any, value: Any) -> Any:
 
 @emits(lambda value, squared: lanes(lanes, lanes))
 def square_error(emit: Any, value: Any, squared: Any) -> Any:
-    """Return value * value - squared, rounded once: what rounding has cut off the square."""
+    """Return value * value - squared, rounded once: the rounding error of the square."""
     return _vector_function(emit.builder, "fma", value, value, emit.builder.fneg(squared))
 
 

@@ -1,4 +1,4 @@
-"""Between eight float64 lanes and memory: loads that widen, stores that round once, whole or masked."""
+"""Loads of eight float64 lanes, which widen, and stores, which round once; whole or masked."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ def load(emit: Any, array: Any, index: Any) -> Any:
 
 @emits(lambda array, index, count: lanes(array, types.intp, types.intp))
 def load_masked(emit: Any, array: Any, index: Any, count: Any) -> Any:
-    """Return array[index:index + count], widened, and zeros up to eight; memory behind it is not touched."""
+    """Return array[index:index + count], widened, and zeros up to eight; memory after it is not read."""
     pointer, vector = _vector_pointer(emit, array, index)
     mask = _mask(emit.builder, count)
     arguments = [pointer, _I32(_item_size(emit)), mask, splat(vector, 0)]
@@ -102,9 +102,9 @@ def store(emit: Any, array: Any, index: Any, value: Any) -> None:
 
 @emits(lambda array, index, value: types.void(array, types.intp, lanes))
 def store_nontemporal(emit: Any, array: Any, index: Any, value: Any) -> None:
-    """Set array[index:index + 8], rounded once, past the caches: its address is a multiple of its size.
+    """Set array[index:index + 8], rounded once, by a non-temporal store; it must be aligned to its size.
 
-    `fence` has to follow before another thread reads.
+    `fence` has to follow before another thread reads the elements.
     """
     pointer, _ = _vector_pointer(emit, array, index)
     stored = emit.builder.store(_narrow(emit, value), pointer, align=WIDTH * _item_size(emit))
@@ -119,7 +119,7 @@ def fence(emit: Any) -> None:
 
 @emits(lambda array, index, count, value: types.void(array, types.intp, types.intp, lanes))
 def store_masked(emit: Any, array: Any, index: Any, count: Any, value: Any) -> None:
-    """Set array[index:index + count], rounded once; memory behind it is not touched."""
+    """Set array[index:index + count], rounded once; memory after it is not written."""
     pointer, vector = _vector_pointer(emit, array, index)
     arguments = [_narrow(emit, value), pointer, _I32(_item_size(emit)), _mask(emit.builder, count)]
     _masked(emit.builder, "store", vector, ir.VoidType(), arguments)

@@ -1,8 +1,8 @@
 """The slices of a dense array, each clipped by its own norm: compiled code without a table of rows.
 
-The array is seen in the order of its memory as (outer, length, inner): a slice is what has one index of the
-first and one of the last. Slices that lie in one piece (inner = 1) are summed one after the other. Others are
-summed side by side, a tile of them at a time, each in the 32 lanes of the one order: the same bits.
+The array is viewed, in the order of its memory, with shape (outer, length, inner): a slice is [i, :, j].
+Contiguous slices (inner = 1) are summed one after the other. Others are summed side by side, a tile of them
+at a time, each in its own 32 lanes in the defined order: the same bits.
 """
 
 from typing import Any
@@ -25,7 +25,8 @@ from numclip._cpu.sums import add_pairs, fold, horizontal_sum, horizontal_sum_of
 from numclip._cpu.typecodes import compensated_alone, typecode_type
 from numclip._cpu.unowned import keep, unowned
 
-# Slices side by side: their lanes fit into the level-1 cache, and a row of them fills cache lines.
+# Slices that are summed side by side: their lanes fit into the level-1 cache, and a row of them fills cache
+# lines.
 TILE = 64
 SHORT = 256
 
@@ -48,7 +49,7 @@ def _multiply_lanes(emit: Any, left: Any, right: Any) -> Any:
 def _sum(
     values: Any, start: int, stop: int, prescale: float, compensated: Any, sums: Any, errors: Any
 ) -> tuple[float, float]:
-    """Return the sum of squares of a slice that lies in one piece, and its error."""
+    """Return the sum of squares of a contiguous slice, and its error."""
     if stop - start <= CHUNK:
         return sum_of_squares(values, start, stop, prescale, compensated)
     chunks = chunks_of(stop - start)
@@ -73,7 +74,7 @@ def _decide(
 def _decide_piece(
     values: Any, start: int, stop: int, clip_norm: float, compensated: Any, sums: Any, errors: Any
 ) -> tuple[float, float]:
-    """Return (factor, prefactor) of a slice that lies in one piece and whose squares over- or underflow."""
+    """Return (factor, prefactor) of a contiguous slice whose squares overflow or underflow."""
     total, error = _sum(values, start, stop, 1.0, compensated, sums, errors)
     prescale = prescale_for(total)
     if prescale != 1.0:
@@ -83,7 +84,7 @@ def _decide_piece(
 
 @choosing_helper
 def _sum_short(values: Any, start: int, length: int, compensated: Any) -> tuple[float, float]:
-    """Return what `_sum` does for at most eight elements: all other lanes are zeros."""
+    """Return what `_sum` returns, for at most eight elements: all other lanes are zeros."""
     value = load(values, start) if length == WIDTH else load_masked(values, start, length)
     if compensated is None:
         return horizontal_sum(square(value))
@@ -105,7 +106,7 @@ def _clip_pieces(
     totals: Any,
     lost: Any,
 ) -> None:
-    # A block of slices at a time: the decision of one does not wait for the sum of the one before.
+    # A tile of slices at a time, so that the decisions of several slices overlap in the pipeline.
     for block in range(0, clip_norms.size, TILE):
         end = min(block + TILE, clip_norms.size)
         for i in range(block, end):
@@ -126,7 +127,7 @@ def _clip_pieces(
         for i in range(block, end):
             k, start = i - block, i * length
             if length % WIDTH == 0 and length <= SHORT and lost[k] == 1.0 and target.itemsize > 2:
-                # A part of an array, as `scale_segment` takes it, costs more than its elements.
+                # Slicing the arrays for `scale_segment` would cost more than scaling the elements.
                 if not (in_place and totals[k] == 1.0):
                     for j in range(start, start + length, WIDTH):
                         store(target, j, multiply(load(source, j), totals[k]))
@@ -142,7 +143,7 @@ def _clip_pieces(
 def _add_row(
     values: Any, index: int, count: int, lane: int, compensated: Any, sums: Any, errors: Any
 ) -> None:
-    """Add the squares of one element of each slice of a tile to a lane of each."""
+    """Add the square of one element of each slice of a tile to a lane of that slice."""
     for i in range(0, count, WIDTH):
         left = count - i
         value = load(values, index + i) if left >= WIDTH else load_masked(values, index + i, left)
@@ -158,7 +159,7 @@ def _add_row(
 
 @choosing_helper
 def _add_lane(to: int, lane: int, count: int, compensated: Any, sums: Any, errors: Any) -> None:
-    """Add a lane of each slice to another one."""
+    """Add lane `lane` of each slice to its lane `to`."""
     for i in range(0, count, WIDTH):
         k, m = to * TILE + i, lane * TILE + i
         if compensated is None:
@@ -262,7 +263,7 @@ def _clip_tiles(
                         store_masked(target, index + i, left, value)
 
 
-# --- what Python calls --------------------------------------------------------------------------------------
+# --- the kernel ---------------------------------------------------------------------------------------------
 
 
 @kernel(lambda typecode: (_INT, _INT, _INT, _INT, typecode_type(typecode), _NUMBERS))

@@ -1,14 +1,14 @@
-"""The sum of squares in the one order that numclip defines, and its error.
+"""The sum of squares in the order that numclip defines, and its error.
 
 An array is summed in chunks of 4096 elements. A chunk is 32 float64 lanes, lane l taking elements l, l + 32,
 l + 64 and so on; then the lanes are halved until one is left. The sums of the chunks are summed in the same
-way, and so are the sums of the arrays. Nothing of this depends on threads, so every split of the chunks
-among blocks gives the same bits.
+way, and so are the sums of the arrays. The order does not depend on threads: every distribution of the chunks
+to blocks gives the same bits.
 
 In a list with elements of 64 bits, the last bits of that sum would show in the results. There the sums are
-compensated: each lane also adds up what rounding has cut off its squares and sums, which is known exactly.
-The sum is as if taken in twice the precision (Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM J.
-Sci. Comput. 26, 2005).
+compensated: each lane also adds up the rounding errors of its squares and sums, which are exact. The sum is
+as accurate as if computed in twice the precision (Ogita, Rump and Oishi, "Accurate sum and dot product", SIAM
+J. Sci. Comput. 26, 2005).
 """
 
 from typing import Any
@@ -58,7 +58,7 @@ def _no_pairs() -> Any:
 
 @helper
 def add_pairs(lanes: Any, others: Any) -> Any:
-    """Add pairs of a sum and its error; what their addition rounds off is exact, none being negative."""
+    """Add pairs of a sum and its error; as no sum is negative, the rounding error of their sum is exact."""
     total = add(lanes[0], others[0])
     lost = subtract(minimum(lanes[0], others[0]), subtract(total, maximum(lanes[0], others[0])))
     return total, add(lanes[1], add(others[1], lost))
@@ -89,7 +89,7 @@ def horizontal_sum_of_pairs(lanes: Any) -> tuple[float, float]:
 
 
 def _sum32(name: str, empty: Any, accumulate: Any, join: Any, finish: Any) -> Any:
-    """Make the sum of one kind of term: functions passed at run time would not go to the disk cache."""
+    """Make the sum of one kind of term; functions as arguments at run time could not be cached on disk."""
 
     @named_helper(name)
     def sum32(values: Any, errors: Any, start: int, stop: int, prescale: float) -> tuple[float, float]:
@@ -139,8 +139,8 @@ def _make_fold(name: str, sum_of_sums: Any) -> Any:
     return fold
 
 
-# Each takes `values`, what is known of their errors, and the range to sum, and returns (sum, error). Those
-# that look at no errors are given the values in their place, and return 0 for the error.
+# Each takes `values`, their errors, and the range to sum, and returns (sum, error). Sums that ignore errors
+# are given the values in their place, and return 0 as the error.
 _sum_of_squares = _sum32("_sum_of_squares", zeros, _add_square, add, horizontal_sum)
 _sum_of_sums = _sum32("_sum_of_sums", zeros, _add_term, add, horizontal_sum)
 
@@ -161,7 +161,7 @@ def sum_of_squares(
 ) -> tuple[float, float]:
     """Return the sum of the squares of a chunk, of elements multiplied by `prescale`, and its error.
 
-    `compensated` is None, by which the compiler knows it, for a list without 64-bit elements: the error is 0,
+    `compensated` is None, a type that the compiler knows, for a list without 64-bit elements: the error is 0,
     and the prescale is 1.
     """
     if compensated is None:
@@ -175,7 +175,7 @@ def sum_of_squares(
 def fold(sums: Any, errors: Any, begin: int, end: int, compensated: Any) -> tuple[float, float]:
     """Sum the sums from `begin` to `end`, in chunks again and again until one is left; they are overwritten.
 
-    A range, not a slice: slicing counts references, which takes longer than summing a few numbers.
+    The arguments are a range, not a slice: slicing counts references, which takes longer than a short sum.
     """
     if compensated is None:
         return _fold(sums, errors, begin, end)

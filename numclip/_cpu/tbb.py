@@ -1,8 +1,9 @@
-"""Numba's TBB layer, the only one that numclip starts threads of.
+"""Numba's TBB layer, the only one whose threads numclip starts.
 
-GNU OpenMP, which a plain installation of Numba uses, stalls a call after a matrix product for 20 ms whatever
-its size, and ends a process that forks and then uses it. Numba's workqueue ends a process in which two
-threads meet. The package ``tbb`` is found in a virtual environment too, where Numba does not look for it.
+GNU OpenMP, which a plain installation of Numba uses, stalls calls after a matrix product (see
+benchmarks/notes.md), and ends a process that uses it after a fork. Numba's workqueue ends a process in which
+two threads use it at once. The package ``tbb`` is found in a virtual environment too, where Numba does not
+search for it.
 """
 
 import ctypes
@@ -27,7 +28,7 @@ def _load_tbb() -> None:
 
 
 def layer() -> str:
-    """Return Numba's threading layer if it is running, else "tbb" if it would be that, else ""."""
+    """Return Numba's threading layer if it is running, else "tbb" if Numba would start that, else ""."""
     import numba
     from numba.core import config
 
@@ -68,7 +69,7 @@ def start() -> None:
     import numba
 
     numba.get_num_threads()
-    # Numba starts TBB with an empty task. A process that forks before that has run waits for it when it ends,
-    # for ever: on one core always.
+    # Numba starts TBB with an empty task, which must finish before a fork: otherwise the process waits for it
+    # at its end, for ever. On one core, that always happened.
     pool = importlib.import_module("numba.np.ufunc.tbbpool")
     ctypes.CFUNCTYPE(None)(pool.synchronize)()

@@ -1,10 +1,10 @@
-"""How many threads a call uses: decided for each call, by what pays right after a matrix product.
+"""How many threads a call uses: decided for each call, so that it is fast right after a matrix product.
 
-A product leaves the threads of the BLAS spinning on all cores, OpenBLAS's for more than 50 ms. A thread of
-ours that shares a core with one is sent away in the middle of its work, and the whole call waits for it. So:
-one thread up to 4 million elements; up to 64 million as many as have a megabyte each and a core that no other
-thread of this process runs on; beyond that as many as there are cores. The measurements behind these numbers
-are in benchmarks/notes.md. The results have the same bits whatever is decided here.
+After a product, the threads of the BLAS spin on all cores for a while. A thread of numclip that shares a core
+with one of them is preempted in the middle of its work, and the whole call waits for it. So: one thread up to
+4 million elements; up to 64 million, as many threads as have a megabyte each and a core that no other thread
+of this process occupies; beyond that, as many as there are cores. The measurements behind these numbers are
+in benchmarks/notes.md. The results have the same bits for every number of threads.
 """
 
 import sys
@@ -18,7 +18,7 @@ from numclip._cpu.cores import available_cores
 
 
 class Policy:
-    """The numbers, and the decision; `limit` is the caller's, None for every available core."""
+    """The thresholds, and the decision; `limit` is the caller's, None for every available core."""
 
     def __init__(self) -> None:
         self.limit: int | None = None
@@ -28,11 +28,11 @@ class Policy:
         self._workers: set[str] = set()
 
     def may_start(self) -> bool:
-        """Tell whether any list is large enough for a second thread, as things are."""
+        """Tell whether a second thread may be started for any list, however large."""
         return self.most_serial() < sys.maxsize and available_cores() > 1
 
     def most_serial(self) -> int:
-        """Return the most elements of a list that one thread handles."""
+        """Return the number of elements up to which one thread handles a list."""
         if self.limit == 1 or process.is_forked() or is_subinterpreter() or not tbb.is_used():
             return sys.maxsize
         return self.serial_elements
@@ -51,7 +51,7 @@ class Policy:
 
     @contextmanager
     def noting_workers(self) -> Iterator[None]:
-        """Take the threads that appear meanwhile for those that TBB has started for numclip."""
+        """Record the threads that are started meanwhile as those of TBB for numclip."""
         before = census.thread_ids()
         yield
         self._workers.update(census.thread_ids() - before)

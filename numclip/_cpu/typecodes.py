@@ -1,7 +1,7 @@
-"""Typecodes as types: a kernel is compiled for one, and all that follows from it is known to the compiler.
+"""Typecodes as Numba types: a kernel is compiled for each, and the compiler knows its properties.
 
-Python passes the number; its Numba type says which. So one argument stands for the element type, the carrier
-of its bits and whether sums carry their error.
+Python passes the typecode as a number, whose Numba type tells which one it is. So one argument determines the
+element type, the carrier of its bits, and whether sums are compensated.
 """
 
 from functools import cache
@@ -44,7 +44,7 @@ def typecode_type(typecode: int) -> TypecodeType:
 
 
 def compensation(compensated: bool) -> Any:
-    """Return the Numba type of a flag that the compiler knows: whether sums of a list carry their error."""
+    """Return the Numba type of the flag `compensated`, none or boolean: so the compiler knows its value."""
     return types.boolean if compensated else types.none
 
 

@@ -1,7 +1,7 @@
 """Arrays without their owner.
 
-Every function that is not inlined counts the references to the arrays it is given: two atomic instructions
-for each, 10 ns, where a small array is summed in 20. What has no owner is not counted.
+Every function that is not inlined counts the references to its array arguments: two atomic instructions for
+each, which take half as long as the sum of a small array. An array without an owner is not counted.
 """
 
 from typing import Any

@@ -32,9 +32,9 @@ from numclip._cpu.unowned import keep, unowned
 
 Array = NDArray[Any]
 
-# The real types that NumPy itself defines; a dtype of another package may be another object each time.
+# The typecodes of NumPy's own real types; a dtype of another package may be another object each time.
 _TYPECODES = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
-# The ufunc without what `np.clip` does before, a microsecond and a half.
+# The ufunc, without the Python code of `np.clip` around it, which is slow for small arrays.
 _clip: Any = getattr(np._core.umath, "clip", np.clip)  # type: ignore[attr-defined]
 
 emits = emitter(intrinsic)
@@ -47,8 +47,8 @@ emits = emitter(intrinsic)
 def _between(emit: Any, value: Any, low: Any, high: Any) -> Any:
     """Return max(min(value, high), low); NaN stays NaN.
 
-    The bounds need not be rounded to the element type before: the results are, and between a bound and what
-    it is rounded to lies no element.
+    The bounds need not be rounded to the element type: the results are, and no element lies between a bound
+    and its rounded value.
     """
     for relation, bound in ((">", high), ("<", low)):
         first = emit.builder.insert_element(ir.Constant(F64, ir.Undefined), bound, ir.IntType(32)(0))
@@ -102,7 +102,7 @@ def clip_between(t: Any, low: Any, high: Any, out: Any) -> Any:
     """Clip an array so that every element lies between two bounds, of which one may be None."""
     if low is None and high is None:
         raise TypeError("clip_value_min and clip_value_max should not both be None")
-    # Fast path: a plain array of floats and two numbers. Everything is checked in compiled code.
+    # Fast path: a plain array of floats and two numbers, which compiled code checks.
     typecode = _TYPECODES.get(t.dtype.type) if type(t) is np.ndarray else None
     if typecode is not None and abi.IS_AS_EXPECTED:
         lowest, highest = _number(low, "clip_value_min", -math.inf), _number(high, "clip_value_max", math.inf)
@@ -114,7 +114,7 @@ def clip_between(t: Any, low: Any, high: Any, out: Any) -> Any:
                 return targets[0]
     source, target, result = entries.resolve_plain(t, out) or entries.resolve_one(t, out, values=True)
     if source.dtype.kind in "iu":
-        # Nothing of this depends on the floating-point environment.
+        # Integers do not depend on the floating-point environment.
         _write_integers(source, target, low, high)
     else:
         with default_environment(), np.errstate(invalid="ignore"):  # a signalling NaN
@@ -151,7 +151,7 @@ def _reals(bound: Any, name: str, absent: float, source: Array) -> Array:
 
 
 def _fitting(bounds: Array, name: str, source: Array) -> Array:
-    """Return bounds that broadcast to the shape of an array as they are: NumPy is quicker with a scalar."""
+    """Check that bounds broadcast to the shape of an array; return them as they are, faster for a scalar."""
     if bounds.ndim > 0:
         checks.broadcast(bounds, source.shape, name)
     return bounds
@@ -168,7 +168,7 @@ def _write_integers(source: Array, target: Array, low: Any, high: Any) -> None:
 
 
 def _integers(bound: Any, name: str, source: Array) -> Array | None:
-    """Return the bounds in the dtype of integers, raising for one that it does not have."""
+    """Return the bounds in an integer dtype, raising for one that the dtype cannot represent."""
     if bound is None:
         return None
     dtype: Any = source.dtype
@@ -181,7 +181,7 @@ def _integers(bound: Any, name: str, source: Array) -> Array | None:
     if values.dtype.kind in "iu":
         fits = (values >= least) & (values <= most)
     else:
-        # 2**63 - 1 is rounded up to a float64 that does not fit.
+        # As a float64, 2**63 - 1 is rounded up to 2**63, which does not fit: compare with most + 1.
         values = values.astype(np.float64)
         fits = (values >= float(least)) & (values < float(most + 1)) & (values == np.trunc(values))
     if not np.all(fits):

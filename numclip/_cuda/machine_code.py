@@ -13,9 +13,9 @@ from typing import Any
 from numba import cuda
 
 from numclip._core import cache
+from numclip._cuda import INSTALL
 from numclip._cuda.kernel import Kernel
 
-INSTALL = 'pip install "numba-cuda[cu13]>=0.30" "numpy<2.5", or cu12 for a driver of CUDA 12'
 # What machine code depends on beside the sources of the package.
 TOOLCHAIN = (
     *("numba", "numba-cuda", "cuda-bindings", "cuda-core", "nvidia-nvvm", "nvidia-nvjitlink"),

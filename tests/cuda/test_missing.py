@@ -29,6 +29,26 @@ def test_without_numba_cuda_the_error_says_what_to_install():
     )
 
 
+def test_without_the_runtime_of_cuda_the_error_says_what_to_install():
+    """As numba-cuda 0.30 fails that pip has installed without its extra ``cu13``."""
+    skip_without_numba_cuda()
+    block = """
+import sys
+
+class Runtime:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numba.cuda":
+            raise RuntimeError('Failure finding "libcudart.so.13"')
+
+sys.meta_path.insert(0, Runtime())
+"""
+    output = run_python("-W", "error", "-c", block + NOBODYS_ARRAY).stdout
+    assert output.startswith(
+        'ImportError numba-cuda cannot be loaded (RuntimeError: Failure finding "libcudart.so.13"): '
+        'pip install "numba-cuda[cu13]>=0.30" "numpy<2.5"'
+    )
+
+
 @pytest.mark.slow
 def test_without_a_driver_the_error_says_so():
     skip_without_numba_cuda()

@@ -11,7 +11,7 @@ EVERY = ("in_place", "replicated", "non_finite", "dtypes", "given", "errors")
 
 @pytest.mark.parametrize("case", EVERY)
 def test_two_ranks(case):
-    assert run_ranks(2, CASES, case) == f"{case} on 2 ranks\n"
+    assert f"{case} on 2 ranks" in run_ranks(2, CASES, case).splitlines()  # MPI may print too
 
 
 def test_partitions_of_two_ranks():
@@ -29,7 +29,7 @@ def test_the_documentation():
 @pytest.mark.long
 @pytest.mark.parametrize("case", EVERY)
 def test_four_ranks(case):
-    assert run_ranks(4, CASES, case) == f"{case} on 4 ranks\n"
+    assert f"{case} on 4 ranks" in run_ranks(4, CASES, case).splitlines()
 
 
 @pytest.mark.long

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
+from layers import needs_openmp
 from oracle import ordered_norm, ordered_root
 from policy import share_every_list
 from processes import run_python
@@ -27,7 +28,10 @@ def serial():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("layer", "blocks"), [("tbb", 2), ("omp", 2), ("workqueue", 2), ("workqueue", 7)])
+@pytest.mark.parametrize(
+    ("layer", "blocks"),
+    [("tbb", 2), pytest.param("omp", 2, marks=needs_openmp), ("workqueue", 2), ("workqueue", 7)],
+)
 def test_threads_give_the_bits_of_one(serial, layer, blocks):
     settings = {"NUMBA_THREADING_LAYER": layer, "NUMBA_NUM_THREADS": str(blocks)}
     assert digests(blocks, **settings) == (serial, layer)

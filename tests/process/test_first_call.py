@@ -10,6 +10,8 @@ import sys
 import pytest
 from processes import SUPPORT, run_python
 
+from numclip._core import apart
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and forks of Unix")
 
 ENTRIES = ["call", "warmup", "show_config", "clip_by_value"]
@@ -47,6 +49,13 @@ def test_a_handler_that_clips_works_or_is_refused(entry, delay):
 @every_entry
 def test_what_the_garbage_collector_calls_works_or_is_refused(entry):
     assert set(outcome("collector_clips", entry, 0).split()) <= {"5.0", "refused"}
+
+
+def test_work_in_the_middle_of_work_is_refused():
+    """The second would wait for the first to end."""
+    with pytest.raises(RuntimeError, match=r"in the middle of its own first call.*numclip\.warmup\(\)"):
+        apart.run("outer", lambda: apart.run("inner", int))
+    assert apart.run("outer", int) == 0
 
 
 def test_a_call_in_the_middle_of_a_look_for_a_module_is_refused():

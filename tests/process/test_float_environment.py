@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from arrays import DTYPES, byte_swapped, ragged_list, slices_of, with_gaps
 from float_environment import ROUNDING, X86, environment
+from layers import LAYERS
 from policy import share_every_list
 from processes import run_python
 
@@ -155,7 +156,7 @@ assert other.tobytes() == norm.tobytes()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layer", ["tbb", "omp", "workqueue"])
+@pytest.mark.parametrize("layer", LAYERS)
 def test_threads_that_inherit_the_environment(layer):
     run_python("-c", THREADS_STARTED_LATER, NUMBA_THREADING_LAYER=layer)
 

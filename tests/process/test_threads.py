@@ -10,6 +10,7 @@ import threading
 
 import numpy as np
 import pytest
+from layers import LAYERS
 from policy import replace, share_every_list
 from processes import SUPPORT, run_python
 
@@ -18,7 +19,6 @@ from numclip._cpu import census, kernels
 from numclip._cpu.threads import policy
 
 SCRIPT = SUPPORT / "threading_calls.py"
-LAYERS = ["tbb", "omp", "workqueue"]
 
 
 def call_from_threads(layer, calls, others):
