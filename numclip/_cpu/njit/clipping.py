@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 from numclip._core.contract import FIRST_CHUNK, LENGTH, TYPECODE
 from numclip._core.dtypes import FLOAT32, FLOAT64
 from numclip._core.fpenv import default_fpenv
-from numclip._core.jit import helper, named_helper
+from numclip._core.jit import helper, named_helper, outlined_helper
 from numclip._cpu.blocks import chunks_of, gather, scale_chunks, sum_chunks
 from numclip._cpu.kernels import prescale_for, returned_norm, scale_factor, square_root
 from numclip._cpu.sums import fold
@@ -111,7 +111,7 @@ def clip_rows_of(codes: tuple[int, ...], is_given: bool) -> Any:
     as_norm = np.float64 if is_wide else np.float32
 
     @default_fpenv
-    @named_helper(f"_clip_rows_{'_'.join(map(str, codes))}_{is_given}")
+    @named_helper(f"_clip_rows_{'_'.join(map(str, codes))}_{is_given}", outlined_helper)
     def clip_rows(
         rows: Any,
         chunks: int,

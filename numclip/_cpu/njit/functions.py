@@ -9,7 +9,7 @@ from numba.extending import intrinsic
 
 from numclip._core.contract import COLUMNS, TARGET
 from numclip._core.dtypes import FLOAT32
-from numclip._core.jit import helper, named_helper
+from numclip._core.jit import helper, named_helper, outlined_helper
 from numclip._cpu.njit.arguments import (
     check_numbers,
     check_out,
@@ -96,7 +96,9 @@ def clip_of(
     clip_rows = clip_rows_of(codes, is_given)
     given_of, returned = (_number, _second) if is_given else (_no_number, _first)
 
-    @named_helper(f"clip_{'_'.join(map(str, codes))}_{is_given}_{is_out}_{writes}_{are_rows}")
+    @named_helper(
+        f"clip_{'_'.join(map(str, codes))}_{is_given}_{is_out}_{writes}_{are_rows}", outlined_helper
+    )
     def clip(t_list: Any, clip_norm: Any, use_norm: Any, out: Any, eps: Any, loss_scale: Any) -> Any:
         limit, given = np.float64(clip_norm), given_of(use_norm)
         margin, scale = np.float64(eps), np.float64(loss_scale)

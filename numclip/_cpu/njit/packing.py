@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import as_strided
 from numclip._core.contract import FIRST_CHUNK, LENGTH, SOURCE, TARGET, TYPECODE
 from numclip._core.dtypes import BY_NAME, ITEM_SIZE
 from numclip._core.emit import emitter
-from numclip._core.jit import helper
+from numclip._core.jit import helper, outlined_helper
 from numclip._cpu import pack
 from numclip._cpu.blocks import chunks_of
 from numclip._cpu.typecodes import number, typecode_type
@@ -58,6 +58,13 @@ def _is_dense(array: Any) -> bool:
 
 
 @helper
+def _copy(source: Any, target: Any) -> None:
+    # Numba takes 3 s to compile target[...] = source.
+    for index in np.ndindex(source.shape):
+        target[index] = source[index]
+
+
+@outlined_helper
 def as_block(rows: Any, i: int, source: Any, target: Any) -> Any:
     """Fill the row of an array, or that of a copy in the order in which it is summed; return which it is."""
     fill(rows, i, source, target)
@@ -69,16 +76,16 @@ def as_block(rows: Any, i: int, source: Any, target: Any) -> Any:
         block = as_strided(np.empty(source.size, source.dtype), source.shape, source.strides)
     else:
         block = np.empty(source.shape, source.dtype)
-    block[...] = source
+    _copy(source, block)
     rows[i, SOURCE] = rows[i, TARGET] = block.ctypes.data
     return block
 
 
-@helper
+@outlined_helper
 def write_back(rows: Any, i: int, block: Any, target: Any) -> None:
     """Write a copy, clipped, to the target."""
     if rows[i, TARGET] == block.ctypes.data != target.ctypes.data:
-        target[...] = block
+        _copy(block, target)
 
 
 @helper
