@@ -1,11 +1,11 @@
-"""What Numba loads of numclip by its entry point `numba_extensions`: the functions for compiled code.
+"""The functions of numclip for compiled code, registered by the entry point `numba_extensions` of Numba.
 
-Numba calls `init` when a program first compiles. That costs the import of numclip and of NumPy: what
-implements the functions is loaded when a compiled function calls one.
+Numba calls `init` when a program first compiles. That costs the import of numclip and of NumPy: the
+implementations are loaded when a compiled function calls one.
 
-The types of the arguments are checked while the caller is compiled. Neither Python's objects nor its lock are
-touched, so that callers with ``nogil=True`` may call, and the thread of the caller does the work alone. An
-array that is not one block of memory is copied; whether such entries of `out` overlap is not checked.
+The types of the arguments are checked while the caller is compiled. Neither objects of Python nor the GIL are
+touched, so that callers with ``nogil=True`` may call; the thread of the caller does all the work. An array
+that is not one block of memory is copied, and such entries of `out` are not checked for overlap.
 """
 
 from typing import Any
@@ -14,10 +14,10 @@ import numclip
 
 
 class Stamp:
-    """A mark in the machine code that callers keep on disk: that of another version of numclip is not loaded.
+    """A mark in machine code that callers keep on disk: the code of another version of numclip is not loaded.
 
-    It is the first of what is loaded for numclip. Files of callers name `check_stamp` and this module: both
-    stay where they are.
+    It is loaded before any other module of numclip that the code names, which another version may not have.
+    The files of callers name `check_stamp` and this module: both must stay where they are.
     """
 
     def __reduce__(self) -> Any:
@@ -26,7 +26,7 @@ class Stamp:
 
 
 def check_stamp(stamp: str) -> Stamp:
-    """Return the mark of this version; raise for that of another one, for which Numba compiles again."""
+    """Return the mark of this version; raise for another one: Numba then compiles again."""
     if stamp != _package_stamp():
         raise OSError("compiled with another version of numclip")
     return Stamp()
@@ -55,10 +55,10 @@ def init() -> None:
 
 
 def _functions() -> Any:
-    """Return the module that implements the functions, in the middle of the compilation of a caller."""
+    """Return the module that implements the functions, while a caller is compiled."""
     from numclip._core import process
 
-    # An exception of a handler, such as that of Ctrl-C, would leave modules half made.
+    # An exception in the middle of an import, such as that of Ctrl-C, would leave modules half made.
     with process.without_signals():
         from numclip._cpu.njit import functions
     return functions

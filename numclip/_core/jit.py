@@ -40,7 +40,7 @@ helper = numba.njit(**_HELPER_OPTIONS)
 # For a helper that branches on whether an argument is None: the rewrites drop the other branch before that is
 # compiled.
 choosing_helper = numba.njit(**_HELPER_OPTIONS | {"no_rewrites": False})
-# For a large helper of callers that are compiled one by one: each would take a second longer.
+# For a large helper that the functions of users call: each of them would take a second longer to compile.
 outlined_helper = numba.njit(**_HELPER_OPTIONS | {"forceinline": False})
 
 

@@ -46,7 +46,22 @@ def entries_of(container: Any, name: str) -> list[tuple[str, Any]]:
     return entries
 
 
-def check_out(t_list: Any, out: Any) -> None:
+def check_types(t_list: Any, clip_norm: Any, use_norm: Any, out: Any, eps: Any, loss_scale: Any) -> None:
+    """Raise for an argument that has none of the types that it may have."""
+    entries_of(t_list, "t_list")
+    if not is_none(out):
+        _check_out(t_list, out)
+    numbers = {"clip_norm": clip_norm, "eps": eps, "loss_scale": loss_scale}
+    if not is_none(use_norm):
+        numbers["use_norm"] = use_norm
+        if not is_left_out(loss_scale):
+            raise TypingError("use_norm and loss_scale together are not for compiled code: leave one out")
+    for name, typ in numbers.items():
+        if not (is_left_out(typ) or isinstance(typ, types.Integer | types.Float)):
+            raise TypingError(f"{name} should be a real number in compiled code. Received {typ}")
+
+
+def _check_out(t_list: Any, out: Any) -> None:
     """Raise for an `out` that cannot receive the results."""
     entries, targets = entries_of(t_list, "t_list"), entries_of(out, "out")
     if isinstance(t_list, types.BaseTuple) != isinstance(out, types.BaseTuple):
@@ -65,15 +80,8 @@ def check_out(t_list: Any, out: Any) -> None:
             raise TypingError(f"{target_label} is read-only")
 
 
-def check_numbers(**numbers: Any) -> None:
-    """Raise for what is given and is no real number."""
-    for name, typ in numbers.items():
-        if not (is_left_out(typ) or isinstance(typ, types.Integer | types.Float)):
-            raise TypingError(f"{name} should be a real number in compiled code. Received {typ}")
-
-
 def refuse(**options: Any) -> None:
-    """Raise for an option that only calls from Python have."""
+    """Raise for an option that is given, and that only calls from Python have."""
     for name, typ in options.items():
         if not is_left_out(typ):
             raise TypingError(f"{name} is not for compiled code: leave it out, or call numclip from Python")

@@ -18,7 +18,7 @@ from numclip._cpu.typecodes import typecode_type
 
 @cache
 def _constant(code: int) -> Any:
-    """Make the constant of a typecode."""
+    """Make a function for compiled code that returns a typecode."""
 
     @intrinsic
     def constant(typingctx: Any) -> Any:
@@ -34,7 +34,7 @@ _single, _double = _constant(FLOAT32), _constant(FLOAT64)
 def _sum_alone(
     rows: Any, typecode: Any, chunks: int, prescale: float, compensated: Any, sums: Any, errors: Any
 ) -> None:
-    """Sum rows of one typecode: that of row i goes to sums[chunks + i], behind those of the chunks."""
+    """Sum rows of one typecode: that of row i goes to sums[chunks + i], after those of the chunks."""
     sum_chunks(rows, typecode, 0, chunks, prescale, compensated, sums, errors)
     gather(rows, sums, errors, compensated, sums, errors, chunks)
 
@@ -79,7 +79,7 @@ def _given(rows: Any, chunks: int, sums: Any, errors: Any, norm: float) -> tuple
 
 @cache
 def _norm_of(codes: tuple[int, ...]) -> Any:
-    """Make the norm of rows of these typecodes, one or both: (norm_hi, norm_lo, prescale)."""
+    """Make a function that returns (norm_hi, norm_lo, prescale) of rows of these typecodes, one or both."""
     typecode, sum_rows = _constant(codes[0]), _sum_alone if len(codes) == 1 else _sum_both
     is_compensated, compensated = FLOAT64 in codes, True if FLOAT64 in codes else None
 
@@ -101,10 +101,10 @@ def _norm_of(codes: tuple[int, ...]) -> Any:
 
 @cache
 def clip_rows_of(codes: tuple[int, ...], is_given: bool) -> Any:
-    """Make the clipping of rows of these typecodes, one or both, by their norm or a given one.
+    """Make a function that clips rows of these typecodes, one or both, and returns the norm and the factor.
 
-    It returns the norm and the factor. The sums and their errors have room for those of the chunks, and
-    behind them those of the rows.
+    The norm is computed or given. `sums` and `errors` have room for those of the chunks, and after them for
+    those of the rows.
     """
     typecode, scale_rows = _constant(codes[0]), _scale_alone if len(codes) == 1 else _scale_both
     norm_of, is_wide = _given if is_given else _norm_of(codes), is_given or FLOAT64 in codes

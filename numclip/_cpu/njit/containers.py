@@ -13,10 +13,11 @@ from numclip._cpu.unowned import unowned, without_owner
 
 
 def over(function: Any, container: Any, *, collects: bool = False) -> Any:
-    """Make `f(state, sources, targets)`: call `function(state, i, source, target)` for each entry but None.
+    """Make a function of (state, sources, targets) that calls `function(state, i, source, target)`.
 
-    It is for containers of this type, and returns what the function has returned in one like it if it
-    collects. The arrays are lent to the function, without their owner: their containers live longer.
+    It does so for each entry but None of two containers of this type, and if it collects, it returns such a
+    container with what the function has returned. The function gets the arrays without their owner: the
+    containers own them.
     """
     if isinstance(container, types.BaseTuple):
         return _over_tuples(function)
@@ -62,7 +63,7 @@ def _item(container: Any, i: int) -> Any:
 
 @helper
 def _typed_item(container: Any, i: int) -> Any:
-    # 2 ns, and 35 with a check of the index.
+    # 2 ns; with a check of the index, which may raise, 35.
     return unowned(container.getitem_unchecked(i))
 
 
@@ -97,7 +98,7 @@ def _empty_like(state: Any, i: int, source: Any, target: Any) -> Any:
 
 
 def new_like(container: Any) -> Any:
-    """Make `f(sources, out)`, which returns a new container like `sources`, of this type, with new arrays."""
+    """Make a function of (sources, out) that returns a container like `sources` with new arrays."""
     collect = over(_empty_like, container, collects=True)
 
     @named_helper("new_like")

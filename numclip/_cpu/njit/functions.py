@@ -1,22 +1,19 @@
-"""The call of compiled code, for arguments of given types."""
+"""A call inside compiled code, for arguments of given types."""
 
 from typing import Any
 
 import numpy as np
 from numba import types
-from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from numclip._core.contract import COLUMNS, TARGET
 from numclip._core.dtypes import FLOAT32
 from numclip._core.jit import helper, named_helper, outlined_helper
 from numclip._cpu.njit.arguments import (
-    check_numbers,
-    check_out,
+    check_types,
     check_values,
     element_of,
     entries_of,
-    is_left_out,
     is_none,
     refuse,
 )
@@ -29,7 +26,7 @@ __all__ = ["clip_of", "kept_with_code", "refuse"]
 
 
 def kept_with_code(value: Any) -> Any:
-    """Make what puts a value among the constants that are kept on disk with the code of a function."""
+    """Make a function for compiled code: a file with the code of a caller of it keeps the value too."""
 
     @intrinsic
     def keep_with_code(typingctx: Any) -> Any:
@@ -70,23 +67,23 @@ def _write_nothing(rows: Any, blocks: Any, targets: Any) -> None:
 def clip_of(
     t_list: Any, clip_norm: Any, use_norm: Any, out: Any, eps: Any, loss_scale: Any, *, writes: bool = True
 ) -> Any:
-    """Make `clip(t_list, clip_norm, use_norm, out, eps, loss_scale)`: it returns (results, norm, factor)."""
-    entries, is_given, is_out = entries_of(t_list, "t_list"), not is_none(use_norm), not is_none(out)
-    check_numbers(clip_norm=clip_norm, eps=eps, loss_scale=loss_scale)
-    if is_given:
-        check_numbers(use_norm=use_norm)
-        if not is_left_out(loss_scale):
-            raise TypingError("use_norm and loss_scale together are not for compiled code: leave one out")
+    """Make a function of these six arguments that clips and returns (results, norm, factor).
+
+    If it writes nothing, the results are `t_list` itself.
+    """
+    check_types(t_list, clip_norm, use_norm, out, eps, loss_scale)
+    is_given, is_out = not is_none(use_norm), not is_none(out)
+    sources = [typ for _, typ in entries_of(t_list, "t_list")]
     if is_out:
-        check_out(t_list, out)
-        targets = entries_of(out, "out")
+        results_of, targets = _second, [typ for _, typ in entries_of(out, "out")]
+    elif writes:
+        results_of, targets = new_like(t_list), [new_type(typ) for typ in sources]
     else:
-        targets = [(label, new_type(typ) if writes else typ) for label, typ in entries]
-    results_of = _second if is_out else new_like(t_list) if writes else _first
+        results_of, targets = _first, sources
 
     pairs = [
         (source, target)
-        for (_, source), (_, target) in zip(entries, targets, strict=True)
+        for source, target in zip(sources, targets, strict=True)
         if isinstance(source, types.Array)
     ]
     codes = tuple(sorted({element_of(source).typecode for source, _ in pairs})) or (FLOAT32,)

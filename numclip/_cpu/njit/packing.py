@@ -1,7 +1,7 @@
 """Arrays of any layout as rows for the kernels.
 
-An array that is one block of memory, with a target of the same layout, is a row as it is. For any other the
-row is that of a copy, which the kernels clip in place, and which is then written to the target.
+An array that is one block of memory, with a target of the same layout, has a row of its own. Any other array
+is copied: the row is that of the copy, which is clipped in place and then written to the target.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ def _copy(source: Any, target: Any) -> None:
 
 @outlined_helper
 def as_block(rows: Any, i: int, source: Any, target: Any) -> Any:
-    """Fill the row of an array, or that of a copy in the order in which it is summed; return which it is."""
+    """Fill the row of an array, or of a copy in the order of the sum; return the array or the copy."""
     fill(rows, i, source, target)
     is_aligned = (rows[i, SOURCE] | rows[i, TARGET]) % ITEM_SIZE[rows[i, TYPECODE]] == 0
     is_dense = _is_dense(source)
@@ -90,7 +90,7 @@ def write_back(rows: Any, i: int, block: Any, target: Any) -> None:
 
 @helper
 def check_rows(rows: Any, is_out: bool) -> int:
-    """Number the chunks through and return how many there are; raise for what `out` cannot receive."""
+    """Number the chunks consecutively and return how many there are; raise if `out` cannot receive them."""
     for i in range(len(rows)):
         if rows[i, LENGTH] < 0:
             raise ValueError("an entry of out has another shape than that of t_list: index", i)
@@ -101,6 +101,6 @@ def check_rows(rows: Any, is_out: bool) -> int:
 
 
 def is_row(source: types.Array, target: types.Array) -> bool:
-    """Tell of the types of an array and its target whether they are a row as they are."""
+    """Tell whether an array and a target of these types need no copy."""
     is_block = source.layout in "CF" and source.aligned and target.aligned
     return is_block and source.layout == target.layout
