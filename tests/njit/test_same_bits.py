@@ -13,6 +13,7 @@ from arrays import (
     with_gaps,
 )
 from compiled import clip, clip_given, clip_in_place, clip_to, factor_of, norm_of
+from float_environment import environment
 from numba.typed import List
 
 import numclip
@@ -151,6 +152,24 @@ def test_fast_math_of_the_caller_changes_nothing(rng):
     assert returned.hex() == float(norm).hex()
     for result, wanted in zip(results, expected, strict=True):
         assert_same_bits(result, wanted)
+
+
+@numba.njit
+def clip_and_store(t_list, clip_norm, norms):
+    results, norms[0] = numclip.clip_by_global_norm(t_list, clip_norm)
+    return results
+
+
+@pytest.mark.parametrize("changes", [{"flush": True}, {"rounding": "up"}], ids=["flush", "rounding"])
+def test_the_floating_point_environment_changes_nothing(changes):
+    array, norms = np.full(3, 1e-42, np.float32), np.zeros(1, np.float32)
+    (expected,), norm = numclip.clip_by_global_norm([array], 1.1e-42)
+    clip_and_store((array,), 1.1e-42, norms)
+    norms[0] = 0.0
+    with environment(**changes):
+        (result,) = clip_and_store((array,), 1.1e-42, norms)
+    assert_same_bits(result, expected)
+    assert norms[0] == norm > 0.0
 
 
 def test_not_finite():
