@@ -75,8 +75,8 @@ bench-quick: .venv-peers/.ready  ## compare the speed on the small workloads, ab
 wheel: $(VENV)/.created  ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
-docs: $(VENV)/.dev  ## write the API pages to build/docs
-	$(BIN)/pdoc --docformat numpy --output-directory build/docs numclip
+docs: $(VENV)/.dev  ## write the documentation site to build/docs; a warning or a broken link is an error
+	$(BIN)/python -m sphinx --quiet --fresh-env --fail-on-warning --keep-going --nitpicky docs build/docs
 
 clean:  ## remove everything that make has made
 	rm -rf .venv .venv-* build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -1,20 +1,20 @@
-"""Clipping by global norm: numclip against its peers, over workloads, targets and moments.
+"""Clipping by global norm: numclip against its peers, over workloads, targets and states of the BLAS.
 
-Two things make such a comparison wrong unless they are taken care of:
+Two effects would make such a comparison wrong:
 
 - *In place there is nothing left to clip the second time*, and every further round would time the norm only.
   So each round gets a threshold 0.05 % below the last one. That costs nothing, works for every peer and every
-  size, and finds the arrays in the cache as far as freshly computed gradients would be there. Copying the
-  originals back before each round would take longer than clipping, and drag a second set of arrays through
-  the cache. After 1000 rounds the values have shrunk to 0.6 of what they were, far from anything subnormal.
+  size, and leaves the arrays in the cache as far as freshly computed gradients would be there. Copying the
+  originals back before each round would take longer than clipping, and load a second set of arrays into the
+  cache. After 1000 rounds the values have shrunk to 0.6 of the originals, far above the subnormal numbers.
 - *A clip call comes right after a matrix product*, while the threads of the BLAS still spin and hold the
-  cores. A benchmark that only repeats the clip call never meets them, so every case is timed a second time
+  cores. A benchmark that only repeats the clip call does not show that, so every case is timed a second time
   with a product before each round, outside the timing.
 
 The peers of a case run one after the other on copies of the same arrays, with the same number of threads: as
 `make bench` sets it for BLAS and Numba, all cores by default; the results record it. The limit of the machine
-is timed in turns with numclip, because on a shared host it changes: two cores of a virtual machine have been
-seen to read 48 GB/s in one second and 92 in the next.
+is timed in turns with numclip, because on a shared host it changes: two cores of a virtual machine read 48
+GB/s in one second and 92 in the next.
 """
 
 import importlib.util
@@ -62,7 +62,7 @@ PEERS = {
 }
 
 
-# These write to the arrays they are given, which is checked; the others have arrays of their own.
+# Peers that write to the arrays they are given, which is checked; the others use arrays of their own.
 WRITERS = {"numclip", "Clipper", "numpy", "numpy naive", "torch", "torch, one by one"}
 
 
@@ -104,7 +104,7 @@ CASES = [
     ],
 )
 def workload(request):
-    """Name of a workload and its gradients, which nobody writes to."""
+    """Name of a workload and its gradients, which must not be written."""
     name = request.param
     grads = gradients(WORKLOADS[name])
     for grad in grads:
@@ -166,9 +166,9 @@ def test_clip(benchmark, workload, prelude, target, clipped, peer):
 
 
 def _rounds(call, setup, benchmark):
-    """As many rounds as fit into --benchmark-max-time with what surrounds them, within bounds."""
+    """Return the number of rounds that fit, with their preludes, into --benchmark-max-time, within bounds."""
     (clip_norm,), _ = setup()
-    call(clip_norm)  # compiles, where something is to be compiled
+    call(clip_norm)  # compiles, if the peer is compiled
     start = perf_counter()
     (clip_norm,), _ = setup()
     call(clip_norm)

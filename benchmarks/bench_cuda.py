@@ -1,9 +1,9 @@
 """Clipping in place on a CUDA GPU: time on the device and time of the host apart, beside PyTorch and CuPy.
 
 Device times are those of a CUDA graph that clips several sets of gradients, more than the L2 cache holds,
-restored before each round. Host times are those of a call that finds the device idle. Run as a script; it
-needs PyTorch, and takes CuPy along where it is installed. Results go to a folder after each row, as JSON, and
-in a table in Markdown, which goes into the README too. Called again, it measures what is not there yet.
+restored before each round. Host times are those of a call while the device is idle. Run as a script; it needs
+PyTorch, and measures CuPy if it is installed. Results are written to a folder after each row, as JSON and as
+a Markdown table, which is inserted into the README too. Run again, it measures only missing rows.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import numclip
 BEGIN, END = "<!-- cuda:begin -->", "<!-- cuda:end -->"
 REPEATS, HOST_CALLS = 30, 30
 MOST_BYTES = 2 * 2**30  # of gradients, for all sets of a workload together
-MOST_ARRAYS = 8000  # likewise: a graph of them takes its time to be made
+MOST_ARRAYS = 8000  # likewise: a graph of more is slow to make
 PACKAGES = ("numclip", "numba", "numba-cuda", "numpy", "torch", "cupy-cuda12x", "cupy-cuda13x")
 SHAPES = {name: [tuple(shape) for shape in workload().values()] for name, workload in WORKLOADS.items()}
 SHAPES["one_gigabyte"] = [(4096, 16384)] * 4
@@ -73,7 +73,7 @@ def main():
 
 
 def machine():
-    """Say where the numbers are from."""
+    """Describe the machine and the versions."""
     properties = torch.cuda.get_device_properties(0)
     versions = {"Python": platform.python_version(), "CUDA": torch.version.cuda}
     for package in PACKAGES:
@@ -120,7 +120,7 @@ def device_time(call, prepare=lambda: None):
 
 
 class Workload:
-    """Sets of gradients on the device, as parameters have them, and what clips each of the sets."""
+    """Sets of gradients on the device, as gradients of parameters, and functions that clip each set."""
 
     def __init__(self, name, dtype, clipped):
         shapes = SHAPES[name]
@@ -151,7 +151,7 @@ def copies(arrays):
 
 
 def views_of_a_buffer(arrays):
-    """Return copies one behind the other in one buffer, from its second element."""
+    """Return copies one after the other in one buffer, from its second element."""
     buffer = arrays[0].new_empty(1 + sum(array.numel() for array in arrays))
     views, begin = [], 1
     for array in arrays:
@@ -162,7 +162,7 @@ def views_of_a_buffer(arrays):
 
 
 def numclip_once(workload):
-    """Return calls of the function, all for one set: a trainer has one, whose table is kept."""
+    """Return calls of the function, all for one set: a trainer has one, whose table is cached."""
     grads = workload.sets[0]
     return [lambda: numclip.clip_by_global_norm(grads, workload.clip_norm, out=grads)]
 
@@ -191,7 +191,7 @@ def cupy_arrays(workload):
 
 
 def cupy_one_by_one(workload):
-    """Return the loop that people write: a norm for each array, read by the host."""
+    """Return the usual loop: a norm for each array, read by the host."""
     cupy, sets = cupy_arrays(workload)
 
     def clip(grads):
@@ -204,7 +204,7 @@ def cupy_one_by_one(workload):
 
 
 def cupy_concatenate(workload):
-    """Return the other way that people write it: all gradients in one array."""
+    """Return the other usual way: all gradients concatenated into one array."""
     cupy, sets = cupy_arrays(workload)
 
     def clip(grads):
@@ -248,17 +248,17 @@ def measure(name, dtype, clipped):
                 call()
             torch.cuda.synchronize()
             row["host"][peer] = host_time(calls, workload)
-            if peer != "numclip":  # the device does the same for it as for a clipper
+            if peer != "numclip":  # on the device, it is the same as a clipper
                 run = graph_of(calls) if peer in IN_GRAPHS else lambda calls=calls: [call() for call in calls]
                 row["device"][peer] = device_time(run, workload.restore) / len(calls)
-        except Exception as error:  # a peer that cannot: CuPy and bfloat16, no CuPy at all
+        except Exception as error:  # the peer fails: CuPy is missing, or has no bfloat16
             print(f"{peer}, {name}, {dtype}: {type(error).__name__}: {error}", file=sys.stderr)
             torch.cuda.synchronize()
     return row
 
 
 def graph_of(calls):
-    """Return what replays the calls without the host."""
+    """Return a function that replays the calls as a CUDA graph."""
     torch.cuda.synchronize()  # a clipper is used on one stream after the other
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
@@ -273,7 +273,7 @@ def graph_of(calls):
 
 
 def host_time(calls, workload):
-    """Return the median time of a call, which does not include what the device still has to do."""
+    """Return the median time of a call on the host, without the time that the device still needs."""
     workload.restore()
     times = []
     for i in range(HOST_CALLS):
@@ -289,7 +289,7 @@ def host_time(calls, workload):
 
 
 def report(results):
-    """Return the table: times of numclip, and how many times as long the others take."""
+    """Return the table: times of numclip, and of the others as ratios to them."""
     where, rates = results["machine"], results["bandwidth"]
     versions = ", ".join(f"{name} {number}" for name, number in where["versions"].items())
     head = ["workload", "arrays", "dtype", "clipped", "device, µs", "TB/s", *OTHERS]
@@ -314,7 +314,7 @@ def report(results):
 
 
 def insert(text, readme):
-    """Put the table between the marker lines, in place of what is there."""
+    """Replace the text between the marker lines by the table."""
     before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -325,7 +325,7 @@ def insert(text, readme):
 
 
 def ratio(times, other, own):
-    """Return how many times as long another one takes; nothing where one of the two was not measured."""
+    """Return the time of a peer as a ratio; an empty text if one of the two was not measured."""
     return f"{times[other] / times[own]:.2f}×" if other in times and own in times else ""
 
 

@@ -11,7 +11,7 @@ import numclip
 from benchmarks import idioms
 
 STEPS = 50  # of a round
-CLIP_NORM = 0.3  # low enough to clip nearly every step, which is the dearest case
+CLIP_NORM = 0.3  # low enough to clip nearly every step, which is the slowest case
 
 EXAMPLE = Path(__file__).parent.parent / "examples" / "char_rnn.py"
 

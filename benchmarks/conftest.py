@@ -1,4 +1,4 @@
-"""What is kept of a benchmark run: percentiles instead of every round; processor, versions and threads."""
+"""The saved data of a benchmark run: percentiles instead of every round; processor, versions and threads."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -24,7 +24,7 @@ def pytest_benchmark_update_machine_info(config, machine_info):
             "numba": numba.config.NUMBA_NUM_THREADS,
         },
     }
-    # The results are published: what tells nothing about speed, such as the name of the machine, stays out.
+    # The results are published: data unrelated to speed, such as the name of the machine, is removed.
     machine_info.clear()
     machine_info.update(facts)
 

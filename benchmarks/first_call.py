@@ -1,4 +1,4 @@
-"""The first call on a GPU, in processes of their own: it compiles, or loads what an earlier one has compiled.
+"""The first call on a GPU, in processes of their own: it compiles, or loads cached machine code.
 
 Prints where the tools of the compiler are, and the seconds of each part. Needs nothing but numba-cuda.
 """

@@ -1,7 +1,7 @@
-"""The frameworks' own clipping, on copies of the same gradients, as functions that wait for the end.
+"""The frameworks' own clipping, on copies of the same gradients, as functions that wait for the results.
 
 Imported only where the packages are installed: `make bench` sets them up in an environment of their own.
-TensorFlow and JAX have no arrays that can be written, so what they return stands in every target.
+Arrays of TensorFlow and JAX cannot be written, so their new results are timed for every target.
 """
 
 import jax
@@ -57,7 +57,7 @@ def tensorflow_function(grads, _):
 
 
 def optax_jit(donate):
-    """`optax.clip_by_global_norm` under jit; donated, its arrays are taken for the results."""
+    """`optax.clip_by_global_norm` under jit; donated arrays are reused for the results."""
 
     def update(grads, clip_norm):
         return optax.clip_by_global_norm(clip_norm).update(grads, optax.EmptyState())[0]

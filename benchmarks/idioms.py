@@ -1,4 +1,4 @@
-"""What people write in NumPy instead: the fastest idiom known, and the obvious one. For real arrays.
+"""The usual clipping in NumPy: the fastest idiom known, and the obvious one. For real arrays.
 
 The fastest: ``np.vdot`` per array is one pass in BLAS without a temporary, and ``np.multiply(out=)``
 allocates nothing. The obvious one follows the formula, with a temporary of squares per array, and multiplies

@@ -1,7 +1,7 @@
 """The limit of the machine: the same bytes as one float32 array, read, and written, with nothing else to do.
 
 In place, clipping has to read everything for the norm, and to read and write it for the scaling. Out of
-place the second pass writes elsewhere: past the caches or not, whichever numclip does for that size.
+place, the second pass writes elsewhere: by non-temporal stores where numclip uses them for that size.
 """
 
 import numpy as np

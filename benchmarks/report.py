@@ -12,7 +12,7 @@ from pathlib import Path
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
-# Of these the table gives times, of all others how many times as long as the first of these they take.
+# The table gives times of OWN, and ratios to the first of these for all others.
 OWN = ("numclip", "Clipper")
 SHOWN = (
     ("in place, clipped", "alone"),
@@ -23,7 +23,7 @@ SHOWN = (
 )
 DRAWN = SHOWN[:2]
 BRIEF = ("numclip", "numpy", "torch", "tf.function")
-# What the machine can do at best is no peer.
+# The limit of the machine is no peer.
 LIMIT = "limit"
 UNCLIPPED = "without clipping"
 
@@ -61,7 +61,7 @@ def main():
 
 
 def link(picture, page):
-    """Return the Markdown that shows the picture on a page; nothing where none was drawn."""
+    """Return the Markdown that shows the picture on a page; empty if none was drawn."""
     if picture is None:
         return ""
     return f"![Ratios to numclip]({Path(os.path.relpath(picture, page.parent)).as_posix()})\n"
@@ -76,7 +76,7 @@ def collect(benchmarks):
         info = benchmark["params"] | benchmark["extra_info"]
         situation = info["case"], info["prelude"]
         row = medians.setdefault(situation, {}).setdefault(info["workload"], {})
-        # What was timed in turns with numclip counts in proportion to that.
+        # A peer that was timed in turns with numclip is scaled by the ratio of both times of numclip.
         scale = row["numclip"] / info["numclip in turn"] if "numclip in turn" in info else 1
         row[info["peer"]] = benchmark["stats"]["median"] * scale
         sizes[info["workload"]] = info["arrays"], info["parameters"]
@@ -113,7 +113,7 @@ def peers_ahead(tables):
 
 
 def cell(peer, row):
-    """Return a time, a ratio, or nothing where the peer was not run."""
+    """Return a time or a ratio; empty if the peer was not run."""
     if peer not in row:
         return ""
     if peer in OWN:
@@ -155,7 +155,7 @@ def section(situation, markdown):
 
 
 def origin(results):
-    """Say where the numbers are from."""
+    """Describe the machine, the versions and the date."""
     machine = results["machine_info"]
     threads = " and ".join(f"{count} {name}" for name, count in machine["threads"].items())
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
@@ -167,7 +167,7 @@ def origin(results):
 
 
 def insert(parts, page):
-    """Replace what stands between the marker lines of a page; a part may be empty."""
+    """Replace the text between the marker lines of a page."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
@@ -192,7 +192,7 @@ def draw(medians, picture):
         figsize=(10, 1 + 3 * len(medians)),
         layout="constrained",
     )
-    # Not every workload need be in every panel.
+    # A panel may lack some workloads.
     places = {name: x for x, name in enumerate(max(medians.values(), key=len))}
     for panel, ((case, when), rows) in zip(panels[:, 0], medians.items(), strict=True):
         peers = [name for name in peers_of(rows) if name != OWN[0]]

@@ -1,10 +1,10 @@
 """The side roads against NumPy and torch, in turns in one run: ``python -m benchmarks.side_roads``.
 
 Values between bounds, norms along axes, strided arrays, calls from compiled code, and gradients of torch on
-the CPU, by one thread. A round times numclip and the peer one right after the other; the medians of the
-rounds are printed. Each call computes new results or writes into others, so that there is as much to do in
-every round. Gradients of torch are clipped in place, as its own function does, to a threshold that is lowered
-every round, and compiled code clips nothing, so that the calls themselves are timed.
+the CPU, by one thread. A round times numclip and the peer directly one after the other; the medians of the
+rounds are printed. Each call writes to new or other arrays, so that every round has the same work; only
+gradients of torch are clipped in place, as its own function does, to a threshold that is lowered every round,
+and compiled code clips nothing: the calls themselves are timed.
 """
 
 import importlib.util

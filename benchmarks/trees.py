@@ -2,9 +2,9 @@
 
     python -m benchmarks.trees
 
-All arrays are small, so that the times are those of the containers. The contestants take turns, and a figure
-is the median of the rounds, in microseconds of the thread: what else runs on the machine does not count. "in
-place" has nothing to clip: the norm and the walk are all there is.
+All arrays are small, so that the times are those of the containers. The functions take turns, and a figure is
+the median of the rounds, in microseconds of CPU time of the thread: other processes do not count. "in place"
+has nothing to clip: it is the time of the norm and of the traversal.
 """
 
 import time
@@ -53,7 +53,7 @@ TREES = {
 
 
 def by_hand(tree, visit):
-    """Visit the arrays in nested loops, as one writes them for the trees above."""
+    """Clip by nested loops, written for the trees above."""
     if isinstance(tree, dict):
         return {
             key: {name: visit(grad) for name, grad in child.items()} if type(child) is dict else visit(child)
@@ -92,7 +92,7 @@ def optree_in_place(tree):
 
 
 def contestants(tree):
-    """Return, for each target, what is timed by name."""
+    """Return, for each target, the functions to be timed, by name."""
     grads = grads_by_hand(tree)
     clipper = numclip.tree.Clipper(tree, inf)
     return {
@@ -131,7 +131,7 @@ def main():
         tree = make()
         for target, functions in contestants(tree).items():
             if name.endswith("dataclasses"):
-                del functions["optree"]  # to which they are leaves
+                del functions["optree"]  # optree takes them for leaves
             times = measure(functions)
             columns = [
                 f"{times[who]:8.2f}" if who in times else " " * 8 for who in ("NumPy", "optree", "Clipper")

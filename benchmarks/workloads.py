@@ -130,7 +130,7 @@ def gpt2_small(width=768):
 
 
 def many_tiny(count=2000):
-    """2000 arrays of 1 to 64 elements: nothing but the cost per array."""
+    """2000 arrays of 1 to 64 elements: the cost per array."""
     return {f"p{i}": (1 + (i * 37) % 64,) for i in range(count)}
 
 

@@ -1,8 +1,8 @@
 """Train a character-level RNN, backpropagation written out in NumPy, and clip its gradients with numclip.
 
 The text is the source of the Python standard library, or any file given by ``--text``. One minute of training
-ends with a sample of what the network writes and with a picture: the norm of the gradients before clipping,
-step by step, over the loss. Run it once as it is and once with ``--no-clip``. Ctrl-C ends it early, with the
+ends with a sample of the network's text and with a picture: the norm of the gradients before clipping, step
+by step, above the loss. Run it once as it is and once with ``--no-clip``. Ctrl-C ends it early, with the
 sample and the picture of the steps that were done.
 """
 
@@ -16,8 +16,8 @@ import sysconfig
 from contextlib import suppress
 from pathlib import Path
 
-# With two BLAS threads products this small are 15 % faster on an idle machine, and on a busy one, where the
-# threads wait for each other, several times slower.
+# Two BLAS threads make products as small as these a little faster on an idle machine, and several times
+# slower on a busy one, where the threads wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -85,7 +85,7 @@ class CharRNN:
         wanted = np.arange(length * batch), targets.ravel()
         logits = after @ Why + by
         logits -= logits.max(axis=1, keepdims=True)
-        # Without clipping some probabilities would be subnormal numbers, and a step four times as slow.
+        # Without this bound, some probabilities of diverging runs would be subnormal, and steps slow.
         exponentials = np.exp(np.maximum(logits, -60))
         totals = exponentials.sum(axis=1, keepdims=True)
         loss = float(np.mean(np.log(totals[:, 0]) - logits[wanted]))
@@ -120,7 +120,7 @@ class CharRNN:
 
 
 def read_text(path):
-    """Read `path`, or the standard library where it is None; ValueError says in one line what is wrong."""
+    """Read `path`, or the standard library if it is None; a ValueError has a message of one line."""
     if path is None:
         root = Path(sysconfig.get_path("stdlib"))
         sources = (root / f"{module}.py" for module in MODULES.split())
@@ -164,13 +164,13 @@ def train(model, indices, steps, clip, clip_norm, learning_rate=0.3, fate="clipp
     """Train by SGD with momentum; `clip` is given the gradients, may change them, and returns their norm.
 
     Returns the loss and the norm of every step. Where training diverges, the last norm is not finite; Ctrl-C
-    ends it with the steps that were done. `fate` is for the progress bar: what `clip` does to
-    gradients with a norm above `clip_norm`.
+    ends it with the steps that were done. `fate` is for the progress bar: the word for what `clip` does
+    to gradients with a norm above `clip_norm`.
     """
     velocities = [np.zeros_like(parameter) for parameter in model.parameters]
     hidden = model.initial_hidden(BATCH_SIZE)
     losses, norms, above = [], [], 0
-    # Unclipped gradients may overflow: that is an outcome to report, not a reason to warn.
+    # Unclipped gradients may overflow: the example reports that, so NumPy need not warn.
     with (
         suppress(KeyboardInterrupt),
         tqdm(total=steps, unit="step", mininterval=0.5) as bar,

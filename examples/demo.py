@@ -1,4 +1,4 @@
-"""What the examples that draw a picture share: where it goes, and Ctrl-C."""
+"""Shared by the examples that draw a picture: its path, and Ctrl-C."""
 
 import argparse
 import os
@@ -11,7 +11,7 @@ INTERRUPTED = 130  # the exit code of a shell for Ctrl-C
 
 
 def picture(name):
-    """Return the path of a picture that can be written; for argparse, which reports what is wrong."""
+    """Return the path of a picture that can be written; for argparse, which reports errors."""
     path = Path(name)
     formats = FigureCanvasBase.get_supported_filetypes()
     if path.suffix.removeprefix(".").lower() not in formats:

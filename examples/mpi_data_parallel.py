@@ -5,7 +5,7 @@
 The batch is cut into four shards, whatever the number of ranks: 1, 2 or 4. A rank computes the gradients of
 its shards. Each array of parameters has an owner, which adds the gradients of all shards, in their order,
 clips them together with the other owners, updates the parameters, and sends them to all: so the state of the
-optimizer is shared out too. All owners multiply by the same factor, as `numclip.mpi` gives them one norm.
+optimizer is distributed too. All owners multiply by the same factor, as `numclip.mpi` gives them one norm.
 Rank 0 prints a digest of the parameters, which does not depend on the number of ranks.
 """
 
@@ -40,7 +40,7 @@ def gradients_of_shards(model, own, inputs, targets, hidden):
 
 
 def mean_in_order(comm, gradients, owner):
-    """Bring what each shard has for one array to its owner; return the mean there, elsewhere None."""
+    """Send the gradients of one array from all shards to its owner; return the mean there, else None."""
     stacked = np.stack(gradients)
     gathered = np.empty((SHARDS, *stacked.shape[1:]), stacked.dtype) if comm.rank == owner else None
     comm.Gather(stacked, gathered, owner)
@@ -68,7 +68,7 @@ def train(comm, model, indices, steps, clip_norm, learning_rate):
         losses.append(np.mean(comm.allgather(own_losses)))
         means = [mean_in_order(comm, [arrays[i] for arrays in gradients], owners[i]) for i in range(count)]
         shares = [means[i] for i in mine]
-        comm.Barrier()  # so that what follows is timed without the wait for slower ranks
+        comm.Barrier()  # so that the clipping is timed without waiting for slower ranks
         begin = perf_counter()
         _, norm = numclip.mpi.clip_by_global_norm(shares, clip_norm, comm, out=shares)
         seconds += perf_counter() - begin
@@ -83,7 +83,7 @@ def train(comm, model, indices, steps, clip_norm, learning_rate):
 
 
 def main():
-    """Train, and print what came of it; returns the exit code."""
+    """Train, and print the results; returns the exit code."""
     parser = argparse.ArgumentParser(description="Train the character RNN on 1, 2 or 4 MPI ranks.")
     parser.add_argument("--text", type=Path, help="UTF-8 text (default: the Python standard library)")
     parser.add_argument("--clip-norm", type=float, default=0.8, help="threshold (default: %(default)s)")
@@ -101,7 +101,7 @@ def main():
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
     model = CharRNN(len(vocabulary), HIDDEN_SIZE, np.random.default_rng(args.seed))
-    numclip.mpi.global_norm(model.parameters, comm)  # the first call compiles, which is not to be timed
+    numclip.mpi.global_norm(model.parameters, comm)  # the first call compiles, and is not timed
     begin = perf_counter()
     losses, norms, clipping = train(comm, model, indices, args.steps, args.clip_norm, args.learning_rate)
     seconds = perf_counter() - begin

@@ -5,7 +5,7 @@ in [5T/10, 6T/10). All the others are distractors. At the end of the sequence th
 AA, AB, BA and BB it has seen, and gradients that reach so far back explode. A run has solved the problem when
 it gets less than 1 % of fresh sequences wrong.
 
-The learning rate here, 0.1, is ten times the paper's. What this shows is that clipping permits larger steps,
+The learning rate here, 0.1, is ten times the paper's. The example shows that clipping permits larger steps,
 not that every step size needs it: at the paper's 0.01 and T = 20, clipping is not ahead. To see that, run it
 with ``--learning-rate 0.01 --lengths 20 --steps 40000``. Ctrl-C ends it early, with the runs that are done.
 
@@ -21,8 +21,8 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-# With two BLAS threads products this small are 15 % faster on an idle machine, and on a busy one, where the
-# threads wait for each other, several times slower.
+# Two BLAS threads make products as small as these a little faster on an idle machine, and several times
+# slower on a busy one, where the threads wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -114,7 +114,7 @@ class OrderRNN:
 
 
 class Run(NamedTuple):
-    """What came of one training run; `norms` are those before clipping, one per step."""
+    """The outcome of one training run; `norms` are those before clipping, one per step."""
 
     length: int
     clipped: bool
@@ -129,7 +129,7 @@ def train(length, clipped, seed, steps, learning_rate, bar):
     norms = []
     success = False
     bar.set_description(f"T={length}, {LABELS[clipped]}, seed {seed}")
-    # Without clipping the weights may overflow: that run has failed, and nobody needs a warning for it.
+    # Without clipping the weights may overflow: such a run has failed, which is reported without a warning.
     with np.errstate(over="ignore", invalid="ignore"):
         while not success and len(norms) < steps:
             _, gradients = model.loss_and_gradients(*draw_sequences(rng, BATCH_SIZE, length))
@@ -144,7 +144,7 @@ def train(length, clipped, seed, steps, learning_rate, bar):
                 parameter[:] -= learning_rate * gradient
             bar.update()
             if len(norms) % CHECK_EVERY == 0 or len(norms) == steps:
-                # The paper's ten thousand sequences take their time: only where a thousand look good.
+                # The paper's ten thousand sequences are slow: test them only if a thousand succeed.
                 success = all(model.error(rng, count, length) < 0.01 for count in (1000, 10000))
     bar.update(steps - len(norms))
     return Run(length, clipped, success, np.array(norms))

@@ -37,7 +37,7 @@ class Plan(Protocol):
         ...
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: Any = 1.0) -> list[Any]:
-        """Return the norm that each array had in the last call, which multiplied by `factor`."""
+        """Return the norm that each array had in the last call, whose factor was `factor`."""
         ...
 
     def sums(self, prescale: float = 1.0) -> tuple[Array, Array, Array]:

@@ -513,7 +513,7 @@ class Clipper(Generic[Norm]):
 
     @property
     def factor(self) -> Any:
-        """What the last call multiplied by: a float, with CUDA arrays a 0-d float64 array on the device."""
+        """The factor of the last call: a float, with CUDA arrays a 0-d float64 array on the device."""
         if self._factor is None:
             raise RuntimeError("there has been no call yet: the factor is that of the last call")
         return self._factor

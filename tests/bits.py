@@ -1,12 +1,12 @@
-"""Prints digests of what thousands of fixed lists give, one for each road through the package.
+"""Prints digests of the results of thousands of fixed lists, one for each road through the package.
 
     python tests/bits.py cpu          every road of NumPy arrays, clip_by_norm and clip_by_value too
     python tests/bits.py simulator    the roads of CUDA arrays, on Numba's simulator
     python tests/bits.py ptx          the same on the compiled kernels, run on the host
-    python tests/bits.py settings 2   a few lists of every size and magnitude, shared among so many threads
+    python tests/bits.py settings 2   a few lists of every size and magnitude, shared among 2 threads
 
-A change of structure changes none of them: compare the output before and after. No setting changes the last
-ones: compare it with and without threads, and under any setting of Numba.
+A refactoring must not change a digest: compare the output before and after. Those of `settings` depend on no
+setting: compare them with and without threads, and under any setting of Numba.
 """
 
 import hashlib
@@ -48,7 +48,7 @@ BOUNDS = [0.0, 1e-9, 0.37, 1.0, float("inf")]
 
 
 def random_list(rng):
-    """A list of one dtype or of several, of any layout a place can take, with None here and there."""
+    """A list of one dtype or of several, of the layouts that a target can have, with some None."""
     dtypes = [DTYPES[rng.integers(len(DTYPES))]] if rng.random() < 0.6 else DTYPES
     layouts = WRITABLE_LAYOUTS if rng.random() < 0.5 else WRITABLE_LAYOUTS[:1]
     if ON_DEVICE:
@@ -71,7 +71,7 @@ def random_list(rng):
 
 
 def copies(entries):
-    """The entries in memory of their own, as `K` order keeps their layout."""
+    """Copies of the entries, with their layout, by order "K"."""
     return [None if entry is None else entry.copy(order="K") for entry in entries]
 
 
@@ -84,7 +84,7 @@ def back(value):
 
 
 def content(value):
-    """The bytes of an array, in C order, one NaN as good as another."""
+    """The bytes of an array in C order, all NaN equal."""
     if value is None:
         return b"None"
     array = np.array(base_array(back(value)), order="C")
@@ -95,7 +95,7 @@ def content(value):
 
 
 def roads_of_lists(entries, bound):
-    """Yield the name of each road and what it gives."""
+    """Yield the name of each road and its results."""
     yield "global_norm", [numclip.global_norm(there(entries))]
     clipped, norm = numclip.clip_by_global_norm(there(entries), bound)
     yield "new arrays", [norm, *clipped]
@@ -160,7 +160,7 @@ def print_digests(roads):
 
 
 def share_among_threads(blocks):
-    """Let every list be shared, whatever its size; return what tells the threading layer."""
+    """Let lists of every size be shared among threads; return the function that names the threading layer."""
     from numba import threading_layer
     from policy import share_every_list
 

@@ -26,17 +26,17 @@ settings.load_profile("device" if DEVICE else os.environ.get("HYPOTHESIS_PROFILE
 
 def pytest_configure(config):
     if DEVICE:
-        config.addinivalue_line("filterwarnings", "ignore::RuntimeWarning")  # it does not warn of overflow
+        config.addinivalue_line("filterwarnings", "ignore::RuntimeWarning")  # devices do not warn
 
 
 @pytest.fixture
 def figures(record_property):
-    """Take a count of what a test has done; the sums of all tests are shown before the last line."""
+    """Record counts of a test; the sums over all tests are shown before the last line."""
 
     def add(subject, count, what):
         record_property(
             "figure", (subject, what, count)
-        )  # a property reaches the process that sums, from any worker
+        )  # a property is sent from any worker to the process that sums
 
     return add
 

@@ -1,1 +1,1 @@
-"""What callers hand in and get back: checks, memory, containers, results. NumPy only."""
+"""Arguments and results: checks, memory, containers, new arrays. NumPy only."""

@@ -21,7 +21,7 @@ def is_cuda(entry: Any) -> bool:
         return True
     if home == "jaxlib":  # the property raises for bfloat16, for other orders of the axes and for shards
         return _is_on_gpu(entry)
-    # torch's property raises for tensors on the CPU or with gradients, and takes microseconds.
+    # torch's property raises for tensors on the CPU or with gradients, and is slow.
     return bool(entry.is_cuda) if hasattr(kind, "is_cuda") else _has_interface(entry)
 
 

@@ -1,4 +1,4 @@
-"""The array that an entry stands for, and the array that its result goes to."""
+"""The array of an entry, and the array for its result."""
 
 from typing import Any, NamedTuple
 

@@ -36,7 +36,7 @@ def lends(value: Any) -> bool:
 def read(entry: Any, name: str, expected: str = "an array") -> Array:
     """Return an array of another library, or numbers, as a NumPy array, a view if they have memory."""
     try:
-        _refuse_what_is_no_array(entry, expected)
+        _refuse_nonarray(entry, expected)
         if _is_bfloat16_tensor(entry):
             return _bfloat16_memory(entry)
         if hasattr(type(entry), "__dlpack__") and not hasattr(type(entry), "__array__"):
@@ -60,7 +60,7 @@ def read(entry: Any, name: str, expected: str = "an array") -> Array:
         raise TypeError(f"{name} cannot be read as an array: {reason(error)}") from error
 
 
-def _refuse_what_is_no_array(entry: Any, expected: str) -> None:
+def _refuse_nonarray(entry: Any, expected: str) -> None:
     """Raise for containers and others that NumPy would stack, or convert to an array of objects."""
     if isinstance(entry, _NUMBERS) or lends(entry):
         return
@@ -68,7 +68,7 @@ def _refuse_what_is_no_array(entry: Any, expected: str) -> None:
         trees = _TREES if isinstance(entry, Mapping | Set) else ""
         raise _Misfit(f"is a {class_of(entry)}, expected {expected}{trees}")
     if isinstance(entry, Sequence):
-        _refuse_what_is_no_number(entry, expected)
+        _refuse_nonnumbers(entry, expected)
 
 
 def _is_buffer(entry: Any) -> bool:
@@ -79,7 +79,7 @@ def _is_buffer(entry: Any) -> bool:
     return True
 
 
-def _refuse_what_is_no_number(entry: Sequence[Any], expected: str) -> None:
+def _refuse_nonnumbers(entry: Sequence[Any], expected: str) -> None:
     """Raise unless a sequence holds numbers, or sequences of them; breadth first, each list once."""
     level: list[Any] = [entry]
     for _ in range(_MOST_AXES):

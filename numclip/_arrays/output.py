@@ -7,7 +7,7 @@ from numclip._arrays import checks
 
 
 class Output(Enum):
-    """What becomes of the clipped values where the caller gives no arrays for them."""
+    """The use of the clipped values if the caller gives no arrays for them."""
 
     NONE = "only the norm is wanted"
     NEW = "new arrays"

@@ -75,7 +75,7 @@ def _conflict(cluster: list[Span]) -> tuple[Span, Span] | None:
     marked = np.zeros(max(span.high for span in cluster) - low, np.uint8)
     targets: list[Span] = []
     for span in sorted(cluster, key=lambda span: (not span.is_target, span.entry)):
-        marks = _bytes_of(marked, span.array, low)
+        marks = _marks_of(marked, span.array, low)
         if marks.any():
             return next(target for target in targets if np.shares_memory(target.array, span.array)), span
         if span.is_target:
@@ -84,7 +84,7 @@ def _conflict(cluster: list[Span]) -> tuple[Span, Span] | None:
     return None
 
 
-def _bytes_of(marked: Array, array: Array, low: int) -> Array:
+def _marks_of(marked: Array, array: Array, low: int) -> Array:
     """Return the marks of the bytes of an array, as a strided view."""
     offset = array.ctypes.data - low
     shape, strides = (*array.shape, array.itemsize), (*array.strides, 1)

@@ -1,1 +1,1 @@
-"""What every backend computes: the contract in numbers, element types, compiling, the process."""
+"""The parts that all backends share: the contract in numbers, element types, compiling, the process."""

@@ -95,7 +95,7 @@ class _Work:
             self._result = self._function()
         except BaseException as error:  # `wait` raises it
             self._error = refusal(error) if isinstance(error, ImportError) and is_subinterpreter() else error
-            _forget_half_made_modules()
+            _remove_orphaned_submodules()
         self._finish()
 
     def _finish(self) -> None:
@@ -173,7 +173,7 @@ def _refuse_inside_numba() -> None:
         )
 
 
-def _forget_half_made_modules() -> None:
+def _remove_orphaned_submodules() -> None:
     """Remove submodules whose package failed to load: they do not work with the package imported again."""
     for name in sorted(sys.modules):
         package = name.rpartition(".")[0]

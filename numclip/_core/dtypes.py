@@ -16,7 +16,7 @@ NOTHING, FLOAT32, FLOAT64, FLOAT16, BFLOAT16 = range(5)
 
 
 class ElementType(NamedTuple):
-    """What numclip knows of a dtype."""
+    """The properties of an element type."""
 
     name: str
     typecode: int  # of its real numbers

@@ -1,4 +1,4 @@
-"""The default floating-point environment around what NumPy computes, as compiled code sets it for itself."""
+"""The default floating-point environment for computations of NumPy; compiled code sets it for itself."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

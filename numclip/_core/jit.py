@@ -71,7 +71,7 @@ def kernel(
     """
 
     def decorate(body: Callable[..., Any]) -> Any:
-        dispatchers = {twin: _dispatcher(body, twin, nogil) for twin in (False, True)[: 1 + parallel]}
+        dispatchers = {shared: _dispatcher(body, shared, nogil) for shared in (False, True)[: 1 + parallel]}
 
         @cache
         def compiled(*choices: Any, parallel: bool = False) -> Callable[..., Any]:

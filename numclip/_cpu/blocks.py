@@ -1,4 +1,4 @@
-"""What a thread does with its block of a list: the sums of squares of its chunks, and their scaling.
+"""The work of a thread on its block of a list: the sums of squares of its chunks, and their scaling.
 
 The chunks of all arrays of one typecode are numbered consecutively, so that any number of threads can share
 them. For several threads, or several typecodes, the rows of a typecode are gathered in a typed list; a list

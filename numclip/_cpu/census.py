@@ -41,8 +41,8 @@ def running_threads(known: set[str], unknown: int) -> int:
     if not threads:
         return unknown
     others = threads - known - {str(threading.get_native_id())}
-    # Reading the state of many threads, such as those of TensorFlow and JAX, costs more than a second thread
-    # gains (see benchmarks/notes.md).
+    # Reading the state of many threads, such as those of TensorFlow and JAX, can cost more than a second
+    # thread gains (see benchmarks/notes.md).
     if len(others) > FEW_THREADS and _runs_alone():
         return 0
     for thread in others:

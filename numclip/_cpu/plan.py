@@ -304,7 +304,7 @@ class Plan:
         return self.last_tensor_norms()
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: float = 1.0) -> list[Any]:
-        """Return the norm that each array had in the last call, which multiplied by `factor`."""
+        """Return the norm that each array had in the last call, whose factor was `factor`."""
         norms = self._norms_of_sums(factor) if self._measure is None else self._measure.of_rows()
         with default_environment():
             return [

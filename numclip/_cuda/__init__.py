@@ -9,7 +9,7 @@ warnings.filterwarnings(
 )
 INSTALL = 'pip install "numba-cuda[cu13]>=0.30" "numpy<2.5", or cu12 for a driver of CUDA 12'
 try:
-    import numba_cuda  # noqa: F401 the target that Numba itself brings is an old one
+    import numba_cuda  # noqa: F401 replaces Numba's own CUDA target, which is deprecated
 except ImportError:
     raise ImportError(f"clipping CUDA arrays needs numba-cuda: {INSTALL}") from None
 try:

@@ -1,4 +1,4 @@
-"""Copies between arrays with gaps and the dense buffers that stand in for them."""
+"""Copies between arrays with gaps and the dense buffers that replace them."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from numclip._cuda.target import intrinsics
 
 @kernel(lambda item, back: (int64,) * 6)
 def copy_elements(item: int, back: bool) -> Any:
-    """Make the kernel that copies items of so many bytes into the buffer, or back; a thread for each.
+    """Make the kernel that copies items of `item` bytes into the buffer, or back; a thread for each.
 
-    The shape, then the strides in bytes, stand at `description`. With a workspace given, nothing is copied
-    where nothing was clipped.
+    The shape, then the strides in bytes, are stored at the address `description`. If a workspace is given,
+    nothing is copied where nothing was clipped.
     """
     load_item, store_item = intrinsics.load_bytes(item), intrinsics.store_bytes(item)
 

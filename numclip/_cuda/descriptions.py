@@ -1,4 +1,4 @@
-"""Device memory described as a NumPy array that nobody may read, and dtypes by their names."""
+"""Device memory described as a NumPy array that must not be read, and dtypes by their names."""
 
 import math
 from functools import cache
@@ -33,16 +33,16 @@ def description(
     The strides are bytes, or None in C order.
     """
     if not address and math.prod(shape):
-        # A DTensor, a FakeTensor and the like: their elements lie in other arrays, or nowhere.
+        # Such as a DTensor or a FakeTensor: their elements lie in other arrays, or nowhere.
         raise TypeError(f"{label} has no memory of its own: pass its local tensor, .to_local() of a DTensor")
-    # Of no elements NumPy wants an address all the same; of bfloat16 and the like it knows the size only.
+    # NumPy requires an address even without elements. The type is void: the interface cannot name bfloat16.
     memory = _Memory(address or dtype.alignment, shape, strides, f"|V{dtype.itemsize}", read_only)
     return np.asarray(memory).view(dtype)
 
 
 @cache
 def named_dtype(name: str) -> np.dtype[Any]:
-    """Return a dtype by its name; without ml_dtypes, bfloat16 is a pair of bytes of that name."""
+    """Return a dtype by its name; without ml_dtypes, that of bfloat16 has one field, with this name."""
     if name != "bfloat16":
         return np.dtype(name)
     try:
@@ -54,7 +54,7 @@ def named_dtype(name: str) -> np.dtype[Any]:
 
 
 def name_of(dtype: np.dtype[Any]) -> str:
-    """Return the name by which the table of element types knows a dtype."""
+    """Return the name of a dtype in the table of element types."""
     return "bfloat16" if dtype.names == ("bfloat16",) else dtype.name
 
 

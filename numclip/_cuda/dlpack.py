@@ -1,4 +1,4 @@
-"""The memory of a CUDA array as DLPack describes it: where an array's own interface leaves something out."""
+"""The memory of a CUDA array as DLPack describes it, for arrays whose own interface is incomplete."""
 
 import ctypes
 import math
@@ -28,7 +28,7 @@ class _Tensor(ctypes.Structure):
 def interface(array: Any, stream: int) -> dict[str, Any]:
     """Return the address, shape and strides of an array as its CUDA array interface would, and its device.
 
-    The stream waits until the array is there.
+    The stream waits until the array has been computed.
     """
     capsule = array.__dlpack__(stream=stream)
     tensor = _Tensor.from_address(_get_pointer(capsule, b"dltensor"))

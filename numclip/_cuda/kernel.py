@@ -1,4 +1,4 @@
-"""A kernel and its signature: what a driver compiles, keeps and launches."""
+"""A kernel and its signature, which a driver compiles, loads and launches."""
 
 from collections.abc import Callable
 from functools import cache
@@ -12,17 +12,18 @@ class Kernel:
 
     def __init__(self, body: Any, name: str, types: tuple[Any, ...]) -> None:
         self.body = body
-        self.name = name  # which no other kernel has
+        self.name = name  # unique among the kernels
         self.types = types  # of the arguments: int64 or float64
-        self.loaded: dict[int, Any] = {}  # what a driver launches, by device
+        self.loaded: dict[int, Any] = {}  # by device: the handle that the driver launches
 
 
 def kernel(
     signature: Callable[..., tuple[Any, ...]],
 ) -> Callable[[Callable[..., Any]], Callable[..., Kernel]]:
-    """Make a function of choices that returns a kernel of one that returns the body.
+    """Turn a function that returns the body of a kernel into one that returns a `Kernel`.
 
-    `signature` takes the choices, and returns the types of the arguments.
+    Both take the choices, such as typecodes; `signature` takes them too, and returns the types of the
+    arguments.
     """
 
     def decorate(make: Callable[..., Any]) -> Callable[..., Kernel]:

@@ -1,7 +1,7 @@
 """The machine code of a kernel for a GPU: compiled once, and kept on disk where a directory can be written.
 
-A kernel takes 0.4 to 2 seconds to compile, and a call needs two. Numba's own cache does not know kernels that
-are made by a function.
+A kernel takes up to seconds to compile, and a call needs two. Numba's own cache does not support kernels that
+a function makes.
 """
 
 from contextlib import suppress
@@ -16,7 +16,7 @@ from numclip._core import cache
 from numclip._cuda import INSTALL
 from numclip._cuda.kernel import Kernel
 
-# What machine code depends on beside the sources of the package.
+# The packages that machine code depends on, beside the sources of numclip.
 TOOLCHAIN = (
     *("numba", "numba-cuda", "cuda-bindings", "cuda-core", "nvidia-nvvm", "nvidia-nvjitlink"),
     *("nvidia-cuda-nvcc-cu12", "nvidia-nvjitlink-cu12"),
@@ -33,13 +33,13 @@ def machine_code(kernel: Kernel, capability: tuple[int, int]) -> tuple[bytes, st
         return code, name.decode()
     code, entry = _compile(kernel, capability)
     if path is not None:
-        with suppress(OSError):  # a full disk or a directory that has gone: compiled code works all the same
+        with suppress(OSError):  # a full disk, or a directory that has gone: the compiled code works without
             cache.write(path, entry.encode() + b"\0" + code, PREFIX)
     return code, entry
 
 
 def _path(kernel: Kernel, capability: tuple[int, int]) -> Path | None:
-    """Return where the machine code is kept; None where no directory can be written."""
+    """Return the file of the machine code; None if no directory can be written."""
     try:
         folder = cache.PackageCache(kernel.body.py_func).cache_path
         key = repr((kernel.name, kernel.types, capability, [_version(name) for name in TOOLCHAIN]))
@@ -70,7 +70,7 @@ def _compile(kernel: Kernel, capability: tuple[int, int]) -> tuple[bytes, str]:
             "DynamicLibNotFoundError",
             "NvvmError",
         )
-        # numba-cuda 0.30 asks for np.row_stack, which NumPy 2.5 no longer has.
+        # numba-cuda 0.30 uses np.row_stack, which NumPy 2.5 no longer has.
         too_new_numpy = isinstance(error, AttributeError) and "module 'numpy' has no attribute" in str(error)
         if without_compilers or too_new_numpy:
             raise ImportError(f"numclip cannot compile for CUDA here: {INSTALL}") from error

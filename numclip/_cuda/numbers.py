@@ -11,9 +11,9 @@ from numclip._cuda.target import driver
 
 
 class Number(NamedTuple):
-    """A number of the host, or where a 0-d array lies: it is read when the device comes to it."""
+    """A number of the host, or the address of a 0-d array, which the kernel reads when it is executed."""
 
-    value: Any  # or the address, or a callable that the host asks
+    value: Any  # or the address, or a callable that the host calls
     typecode: int | None = None  # None for a number of the host
     device: int | None = None
     label: str = ""

@@ -9,7 +9,7 @@ LEGACY, PER_THREAD = 1, 2
 
 
 class Stream(NamedTuple):
-    """A stream, and what keeps it alive."""
+    """A stream, and the object that keeps it alive."""
 
     handle: int
     owner: Any = None
@@ -21,7 +21,7 @@ def stream_of(stream: Any) -> Stream:
     if callable(protocol := getattr(stream, "__cuda_stream__", None)):
         handle = protocol()[1]
     else:
-        for name in ("cuda_stream", "ptr", "handle", "value"):  # the last, of the handles of ctypes
+        for name in ("cuda_stream", "ptr", "handle", "value"):  # `value`: a handle of ctypes
             handle = getattr(handle, name, handle)
     try:
         if not isinstance(handle, str):
@@ -32,7 +32,7 @@ def stream_of(stream: Any) -> Stream:
 
 
 def wait_for(other: int, stream: int) -> None:
-    """Let a stream wait for what another one has been given so far; the host does not wait."""
+    """Let a stream wait for the work that is on another one so far; the host does not wait."""
     event = driver.Event()
     event.record(other)
     event.hold(stream)

@@ -1,6 +1,7 @@
-"""What the kernels run on: a CUDA device, or Numba's simulator of one where NUMBA_ENABLE_CUDASIM is set.
+"""The target of the kernels: a CUDA device, or Numba's simulator if NUMBA_ENABLE_CUDASIM is set.
 
-`driver` is all that the host asks of it, `intrinsics` what the kernels do that is not Python.
+`driver` has the functions for the host, `intrinsics` the functions for kernels that cannot be written in
+Python.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""The memory that the calls of one stream use: the table of a list, and what the kernels leave each other."""
+"""The memory that calls on one stream use: the table of a list, and the intermediate results of kernels."""
 
 import threading
 from collections import deque
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from numclip._cuda.streams import PER_THREAD
 from numclip._cuda.target import driver
 
-# Tables that are on their way to the device at once. The host waits before it sends another one.
+# The most uploads of tables at the same time: with so many unfinished, the host waits for the oldest.
 MOST_UPLOADS = 8
-# A table with its sums takes so many words or fewer for some 10,000 arrays. Memory of up to this size is
-# allocated with room for a larger table; beyond it, buffers of arrays with gaps take gigabytes.
+# In words; a table of some 10,000 arrays with its sums fits. Smaller memory is allocated with room for a
+# larger table; larger memory is not, as buffers of arrays with gaps can take gigabytes.
 SMALL = 1 << 20
 
 
@@ -23,7 +23,7 @@ class Workspace:
 
     def __init__(self, stream: int) -> None:
         self.stream = stream
-        # Between these, nothing else may use the memory: a call is enqueued as a whole.
+        # Held while the work of a call is enqueued: no other call may use the memory in between.
         self.lock = threading.RLock()
         self._table: Any = None
         self.memory: Any = None
@@ -33,15 +33,15 @@ class Workspace:
         self.address = 0
 
     def fill(self, table: Any, reader: Any, device: int) -> None:
-        """Make this the memory of a table; nothing is uploaded if it is that of the table already.
+        """Upload a table, unless the memory holds it already.
 
         The memory is allocated by the library of the list, on the stream of the workspace.
         """
         if table is self._table:
             return
-        self._table = None  # until it is there
+        self._table = None  # until the upload has succeeded
         if table.size > self._size or (self._size > SMALL and table.size < self._size // 4):
-            self.memory, self._size = None, 0  # first, so that the library can use it again
+            self.memory, self._size = None, 0  # released first, so that the library can reuse it
             size = min(2 * table.size, SMALL) if table.size < SMALL else table.size
             self.memory, self.address = reader.empty_words(size, device)
             self._size = size
@@ -49,7 +49,7 @@ class Workspace:
         self._table = table
 
     def hold(self, stream: int, values: Any) -> None:
-        """Keep values alive until a stream has done what it has been given so far."""
+        """Keep values alive until the work that is on a stream so far is done."""
         while self._held and self._held[0][0].has_passed():
             self._held.popleft()
         event = driver.Event()
@@ -57,7 +57,7 @@ class Workspace:
         self._held.append((event, values))
 
     def _upload(self, words: NDArray[np.int64]) -> None:
-        """Fill the first words; the host does not wait for this."""
+        """Copy words to the device; the host does not wait."""
         pinned, event = self._free_pinned(words.size)
         pinned[: words.size] = words
         driver.upload(pinned[: words.size], self.address, self.stream)
@@ -83,7 +83,7 @@ def _workspace(device: int, stream: int) -> Workspace:
 
 
 class _OfThread(threading.local):
-    """The workspaces of the stream that each thread has for itself, by device."""
+    """The workspaces of each thread's own per-thread default stream, by device."""
 
     def __init__(self) -> None:
         self.workspaces: dict[int, Workspace] = {}
@@ -93,9 +93,9 @@ _of_thread = _OfThread()
 
 
 def shared_workspace(device: int, stream: int) -> Workspace:
-    """Return the workspace of a stream, for calls that leave nothing behind in it.
+    """Return the workspace of a stream, for calls that need it only until their end.
 
-    The stream keeps the calls in order, so they can use the same memory, and none has to be allocated.
+    The stream executes the calls in order, so all can use the same memory.
     """
     if stream == PER_THREAD:
         return _of_thread.workspaces.setdefault(device, Workspace(stream))

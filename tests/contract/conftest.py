@@ -1,7 +1,7 @@
-"""What a call returns, on every backend: on NumPy arrays here, on CUDA arrays in a process of each device.
+"""The results of calls on every backend: on NumPy arrays here, on CUDA arrays in a process for each device.
 
-Whatever lies in this folder belongs to the contract. A test calls the public functions with NumPy arrays by
-their plain names; where there is a device, the arrays go there and back, and share their memory.
+All tests in this folder belong to the contract. A test calls the public functions with NumPy arrays by their
+plain names; in the process of a device, the arrays go there and back, and share their memory.
 """
 
 import os
@@ -13,7 +13,7 @@ import pytest
 from place import DEVICE
 
 FOLDER = Path(__file__).parent
-MOST_CASES = 5  # of one test on a device, evenly spread: the simulator takes some 5 ms for a launch
+MOST_CASES = 5  # of one test on a device, evenly spread: a launch on the simulator is slow
 
 if DEVICE:
     from backend import FUNCTIONS
@@ -23,7 +23,7 @@ else:
 
 @pytest.fixture(scope="module", autouse=True)
 def backend(request):
-    """Let a module call the functions of this process's backend."""
+    """Let a module call the functions on the backend of this process."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (request.module, arrays):
             for name, function in FUNCTIONS.items():
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
 
 
 def _other_cases(items):
-    """What DEVICE_CASES leaves out: "first" takes the first case of each test that is not slow."""
+    """The cases that DEVICE_CASES leaves out: "first" is the first case of each test that is not slow."""
     first, seen = [], set()
     for item in items:
         if item.function not in seen and item.get_closest_marker("slow") is None:

@@ -1,4 +1,4 @@
-"""How close norms and results come to the exact ones."""
+"""The errors of norms and results, against the exact ones."""
 
 from fractions import Fraction
 

@@ -41,7 +41,7 @@ def test_it_is_the_factor_of_the_formula(data, t_list):
     else:
         root, unit = ordered_root(t_list)
         assert factor == oracle.factor(root, unit, norm, clip_norm)
-        if norm_dtype(t_list) is np.float64:  # the sum of others may be off by more, which no result shows
+        if norm_dtype(t_list) is np.float64:  # the error of other sums may be larger, which no result shows
             exact = Fraction(clip_norm) / exact_norm(t_list)
             assert abs(Fraction(factor) - exact) <= 0.51 * ulp(exact, np.float64)
 

@@ -37,7 +37,7 @@ def test_within_the_threshold_not_one_bit_changes(dtype, clip_norm):
 
 
 def test_every_threshold_at_the_norm_leaves_the_list(rng):
-    """TensorFlow's clip * (1 / clip) is not 1 for one in eight of these."""
+    """TensorFlow's clip * (1 / clip) is not 1 for one in eight of these thresholds."""
     for clip_norm in rng.uniform(0.1, 10, 200).astype(np.float32):
         entry = np.array([clip_norm], np.float32)
         [result], norm = clip_by_global_norm([entry], clip_norm)
@@ -100,7 +100,7 @@ def test_large_thresholds_do_not_overflow(entry, clip_norm, expected):
 @pytest.mark.parametrize("dtype", [np.float32, np.complex64, BFLOAT16], ids=lambda t: t.__name__)
 @pytest.mark.parametrize("clip_norm", [1e39, 1e300, INF])
 def test_a_norm_beyond_float32_is_within_a_threshold_beyond_it(dtype, clip_norm):
-    """The norm is 6e38, returned as a float32 infinity; nothing is to be clipped, and nothing may grow."""
+    """The norm is 6e38, returned as a float32 infinity: no element may change."""
     entry = np.full(4, 3e38, dtype)
     [result], norm = clip_by_global_norm([entry], clip_norm)
     assert norm == INF

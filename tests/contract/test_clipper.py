@@ -31,7 +31,7 @@ def test_it_clips_in_place_at_every_call():
 def test_a_norm_within_the_bound_writes_nothing():
     array = np.array([3.0, 4.0])
     clipper = Clipper([array], 10.0)
-    array.flags.writeable = False  # writing would not be noticed by the kernels, but by the value
+    array.flags.writeable = False  # the kernels ignore the flag: a write would show in the values
     assert clipper() == 5.0
     assert_array_equal(array, [3.0, 4.0])
 
@@ -89,7 +89,7 @@ def test_it_keeps_the_arrays_alive():
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_clipper_cannot_be_copied(duplicate):
-    """A copy would hold the addresses of arrays that it does not hold."""
+    """A copy would hold addresses of arrays without references to them."""
     clipper = Clipper([np.array([3.0, 4.0])], 1.0)
     with pytest.raises(TypeError, match="cannot be copied"):
         duplicate(clipper)

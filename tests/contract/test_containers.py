@@ -1,4 +1,4 @@
-"""What may hold the arrays, and what comes back."""
+"""The containers of the arrays, and the type of the results."""
 
 from collections import UserList, deque, namedtuple
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ Pair = namedtuple("Pair", ["weight", "bias"])
 
 
 class Lookup(Sequence):
-    """The least that makes a Sequence."""
+    """A Sequence with the fewest methods."""
 
     def __init__(self, items):
         self.items = tuple(items)

@@ -1,4 +1,4 @@
-"""What an entry may be: dtypes, layouts, scalars, slices, subclasses; and what it may not be."""
+"""Valid entries: dtypes, layouts, scalars, slices, subclasses; and entries that are refused."""
 
 import dataclasses
 
@@ -121,7 +121,7 @@ def factor_in_order(array, clip_norm):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_dense_arrays_are_summed_in_the_order_of_their_memory(rng, layout):
-    """A norm of float32 is rounded too much to tell, and that of float64 is exact: the factor can tell."""
+    """The factor shows the order: a float32 norm is rounded too much, and a float64 norm is exact."""
     told = 0
     for _ in range(8):
         array = layout(random_array(rng, np.float32, (65, 70)))

@@ -1,4 +1,4 @@
-"""A NaN or an infinity spoils every entry, and shows; a finite list never makes one."""
+"""A NaN or an infinity makes every result NaN; a finite list never gives NaN."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How arrays lie in memory is checked before it is relied on: another layout is slow, and right."""
+"""The layout of arrays in memory is checked before its use: with another one, calls are slow and correct."""
 
 import pytest
 from caching import copy_of_package

@@ -1,4 +1,4 @@
-"""clip_by_norm along axes: long slices, and many side by side, have the bits of a list of one."""
+"""clip_by_norm along axes: long slices, and many side by side, have the bits of a list of one array."""
 
 import numpy as np
 import pytest

@@ -42,7 +42,7 @@ import ctypes, mmap, sys
 import numpy as np
 import numclip
 
-# An array that ends where its page ends, and the page behind it cannot be read: a byte too far is a crash.
+# An array that ends at the end of a page, before an unreadable one: reading a byte too far is a crash.
 libc = ctypes.CDLL(None, use_errno=True)
 page = mmap.PAGESIZE
 

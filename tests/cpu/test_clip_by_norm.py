@@ -31,7 +31,7 @@ ROWS = np.array([[3, 4], [6, 8]], np.float32)
 
 
 def slice_by_slice(t, limits, axes):
-    """Each slice along the axes as a list of its own, with its limit; bit for bit."""
+    """The expected result: each slice along the axes as a list of its own, with its limit."""
     axes = {axis % t.ndim for axis in np.atleast_1d(np.array(axes, int)).tolist()}
     sides = [[slice(None)] if axis in axes else range(side) for axis, side in enumerate(t.shape)]
     limits = np.asarray(limits, float)
@@ -171,7 +171,7 @@ def test_axes_may_be_an_array():
 def test_any_axes(data, t):
     axes = data.draw(st.sets(st.sampled_from(range(t.ndim))).map(sorted) if t.ndim else st.just([]))
     if t.size > 500:
-        axes = list(range(t.ndim))  # the oracle takes slice by slice
+        axes = list(range(t.ndim))  # the oracle clips slice by slice
     limit = data.draw(st.sampled_from([0.0, 0.3, 1e300, INF]))
     assert_same_bits(clip_by_norm(t, limit, axes), slice_by_slice(t, limit, axes))
 

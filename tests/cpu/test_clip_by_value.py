@@ -148,7 +148,7 @@ def test_out_receives_the_result():
 # --- one bound, and integers --------------------------------------------------------------------------------
 
 INTEGER_DTYPES = [np.dtype(code) for code in "bBhHiIlLqQ"]
-# The others put NaN between the elements.
+# The other layouts put NaN between the elements.
 INTEGER_LAYOUTS = [
     in_c_order,
     in_fortran_order,

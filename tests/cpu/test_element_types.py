@@ -1,6 +1,7 @@
-"""Another element type is a row of the table and its conversions: no other file has to know of it.
+"""Another element type is a row of the table and its conversions: no other file has to be changed.
 
-float8_e5m2 stands for one: the upper half of a float16, in a carrier of 8 bits that no element type has yet.
+The example is float8_e5m2: the upper half of a float16, in a carrier of 8 bits, which no element type has
+yet.
 """
 
 from caching import copy_of_package
@@ -85,7 +86,7 @@ print("done")
 
 
 def edited(path, text, replacement):
-    """Replace what stands once in a file of the package."""
+    """Replace a text that occurs once in a file of the package."""
     before, between, after = path.read_text(encoding="utf-8").partition(text)
     assert between
     assert text not in after

@@ -9,7 +9,7 @@ from numclip import IndexedSlices, clip_by_global_norm, global_norm
 
 
 class Exporter:
-    """An array that can be had by DLPack alone."""
+    """An array that can be read by DLPack alone."""
 
     def __init__(self, array):
         self.array = array
@@ -22,7 +22,7 @@ class Exporter:
 
 
 class Convertible:
-    """An array that can be had by `__array__` alone, as a copy."""
+    """An array that can be read by `__array__` alone, as a copy."""
 
     def __init__(self, array):
         self.array = array
@@ -32,7 +32,7 @@ class Convertible:
 
 
 class Hostile:
-    """An array that raises whatever it is given."""
+    """An array that raises a given exception."""
 
     def __init__(self, error):
         self.error = error

@@ -18,7 +18,7 @@ class Scalar:
 
 
 def scalars(library):
-    """What makes a number of a library, as a 0-d array."""
+    """Functions that make a 0-d array of each library from a number."""
     if library == "fake":
         return [Scalar]
     module = pytest.importorskip(library)
@@ -66,7 +66,7 @@ def test_a_tensor_that_requires_grad_is_refused_as_a_number():
 
 
 def slices_of_tensorflow(values, indices, dense_shape):
-    """Slices as TensorFlow's, known by their name; of TensorFlow itself where it is installed."""
+    """A class like TensorFlow's, recognised by its name; that of TensorFlow itself if it is installed."""
     kind = type("IndexedSlices", (), {"__module__": "tensorflow.python.framework.indexed_slices"})
     slices = kind()
     slices.values, slices.indices, slices.dense_shape = values, indices, dense_shape

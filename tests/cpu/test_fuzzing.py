@@ -1,4 +1,4 @@
-"""Calls with lists of anything, each with a known outcome."""
+"""Calls with lists of arbitrary entries, each with a known outcome."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ FUZZED = {
 
 
 def fuzz(first, count, how="one thread"):
-    """Run some cases in a process of its own; return how often each outcome came."""
+    """Run some cases in a process of its own; return the count of each outcome."""
     run = run_python(SCRIPT, first, count, check=False, **FUZZED[how])
     assert run.returncode == 0, f"{how}\n{run.stdout}{run.stderr[-3000:]}"
     return Counter(json.loads(run.stdout))

@@ -1,8 +1,8 @@
-"""Objects that lie or raise, and whatever else may stand in a list: an exception or a right result, no crash.
+"""Objects that lie or raise, and any others in a list: an exception or a correct result, never a crash.
 
-The native walk reads NumPy's structures without asking NumPy, so it may take nothing but what it is sure of.
-Plain Numba shows no such failure, as it takes nothing but what it has a type for. Libraries that trust an
-object's own word read outside of its memory: NumPy itself did, for ``__array_interface__`` with too many
+Compiled code that packs a list reads NumPy's structures directly, so it must accept only objects that it has
+identified. Plain Numba shows no such failure: it accepts only types that it knows. Libraries that trust the
+claims of an object read outside of its memory: NumPy itself did, for ``__array_interface__`` with too many
 dimensions (https://github.com/numpy/numpy/pull/28449).
 """
 
@@ -95,7 +95,7 @@ def test_a_target_that_lies_is_not_written_beyond_its_end(size):
 
 
 class Sequence(list):
-    """A list whose length, entries and iterator lie."""
+    """A list with a wrong length, wrong entries and a wrong iterator."""
 
     def __len__(self):
         return 3
@@ -198,7 +198,7 @@ anything = st.one_of(
 
 @st.composite
 def views(draw):
-    """Views of one piece of memory, with all shapes, strides, offsets and byte orders."""
+    """Views of one block of memory, with all shapes, strides, offsets and byte orders."""
     dtype = draw(st.sampled_from(DTYPES))
     if draw(st.booleans()) and dtype.name != "bfloat16":
         dtype = dtype.newbyteorder("S")
@@ -225,7 +225,7 @@ def bits_of(t_list):
 
 
 def check_any_list(t_list, out, bound, new):
-    """Every list is either clipped or refused, and where it is refused nothing has been written."""
+    """Every list is either clipped, or refused with nothing written."""
     before = bits_of(t_list), bits_of(out)
     try:
         if new == "new":

@@ -1,4 +1,4 @@
-"""Optional modules that are not quite there count as not loaded."""
+"""Optional modules that are only partly imported, or replaced, count as not loaded."""
 
 import importlib.util
 import sys
@@ -16,7 +16,7 @@ NAMES = {"torch": "Tensor", "scipy.sparse": "issparse", "optree": "tree_is_leaf"
 
 
 class MockModule(types.ModuleType):
-    """As documentation tools put in the place of what is not installed."""
+    """A mock, with which documentation tools replace a module that is not installed."""
 
     def __getattr__(self, name):
         return MagicMock()
@@ -37,7 +37,7 @@ def with_a_mock(name):
 
 
 def lazy(name):
-    """A module that would be imported by a look at its attributes."""
+    """A module that would be imported by reading an attribute."""
     module = MockModule(name)
     module.__class__ = type("Lazy", (types.ModuleType,), {"__getattribute__": pytest.fail})
     return module
@@ -82,4 +82,4 @@ def test_a_module_is_not_imported(monkeypatch):
     monkeypatch.setitem(sys.modules, "optree", module)
     spec.loader.exec_module(module)
     assert loaded("optree", "tree_is_leaf") is None
-    assert type(module) is not types.ModuleType  # which it is once it has been imported
+    assert type(module) is not types.ModuleType  # it would be after the import

@@ -1,4 +1,4 @@
-"""What only a list of the CPU may hold, be it refused: scalars, nested lists, subclasses, any object."""
+"""Entries that only lists for the CPU may hold: scalars, nested lists, subclasses; and refused objects."""
 
 import re
 from decimal import Decimal
@@ -71,7 +71,7 @@ def test_nested_lists_of_floats_give_arrays():
 
 
 class Refuser(np.ndarray):
-    """An array that will not be computed with as itself."""
+    """An array subclass that refuses to take part in a computation."""
 
     def __array_ufunc__(self, *args, **kwargs):
         raise AssertionError("the ufunc of the subclass was called")

@@ -40,7 +40,7 @@ def exact_norm(t_list, order, loss_scale=1.0):
 
 
 def ulps(actual, exact):
-    """How far a number is from an exact one, in units of the last place of its type."""
+    """The error of a number against an exact one, in units of the last place of its type."""
     exact_rounded = type(actual)(float(exact))
     return float(abs(Fraction(float(actual)) - exact) / Fraction(float(np.spacing(exact_rounded))))
 

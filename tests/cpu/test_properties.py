@@ -1,4 +1,4 @@
-"""For lists of any shapes, dtypes and layouts: the same bits as the oracle, and nothing else touched."""
+"""For lists of any shapes, dtypes and layouts: the bits of the oracle, and no other memory is written."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""How close norms and results come to the exact ones, for what takes a simulated device too long."""
+"""The errors of norms and results, for lists that take too long on a simulated device."""
 
 from fractions import Fraction
 
@@ -32,7 +32,7 @@ def test_norms_of_64_bits_are_correctly_rounded(rng, dtype):
 
 @pytest.mark.slow
 def test_sixteen_million_elements(rng):
-    """A sum in float32 stops growing at 2**24 equal terms, and is off long before."""
+    """A sum in float32 stops growing at 2**24 equal terms, and is wrong long before."""
     size, tenth = 16_000_000, np.float32(0.1)
     exact = exact_root(size * Fraction(float(tenth)) ** 2)
     norm = global_norm([np.full(size, tenth)])
@@ -42,7 +42,7 @@ def test_sixteen_million_elements(rng):
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", DOUBLES)
 def test_float64_results_are_within_15_ulp_of_the_formula(rng, dtype):
-    """Half an ulp for the product, and up to one for the rounding of the factor."""
+    """The error is half an ulp for the product, and up to one for the rounding of the factor."""
     for _ in range(60):
         t_list = random_wide_list(rng, dtype)
         clip_norm = float(exact_norm(t_list)) * rng.uniform(1e-3, 0.999)

@@ -50,7 +50,7 @@ def test_every_class_comes_back(rng, sparse, dtype, clip_norm):
 
 @each_class
 def test_a_result_shares_no_memory_with_its_input(rng, sparse):
-    """Not the structure either: SciPy's methods change it in place."""
+    """The structure is copied too: SciPy's methods change it in place."""
     matrix = random_matrix(rng, sparse)
     [clipped], _ = clip_by_global_norm([matrix], 0.0)
     dense = matrix.toarray()
@@ -118,7 +118,7 @@ def test_room_behind_the_last_element_is_not_counted(sparse):
 
 
 def test_diagonals_are_counted_as_stored():
-    """Beyond the matrix too, as by SciPy's own norm."""
+    """Stored elements outside of the matrix count too, as in SciPy's own norm."""
     matrix = scipy.sparse.dia_array((np.array([[3.0, 4.0]]), [1]), shape=(2, 2))
     assert global_norm([matrix]) == scipy.sparse.linalg.norm(matrix) == 5
 

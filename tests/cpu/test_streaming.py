@@ -1,4 +1,4 @@
-"""Writing past the caches, which large lists do, gives the bits of ordinary stores."""
+"""Non-temporal stores, which large lists use, write the bits of ordinary stores."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,7 @@ print(sha.hexdigest())
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("complex128", marks=pytest.mark.long)])
 def test_streaming_stores_give_the_bits_of_ordinary_ones(tmp_path, dtype):
-    # The constant is part of the machine code, which the disk cache does not know: a cache for each.
+    # The key of the disk cache does not contain the constant: a cache for each.
     ordinary = run_python("-c", CODE, 1 << 40, dtype, NUMBA_CACHE_DIR=str(tmp_path / "ordinary")).stdout
     streaming = run_python("-c", CODE, 0, dtype, NUMBA_CACHE_DIR=str(tmp_path / "streaming")).stdout
     assert len(ordinary) == 65

@@ -1,4 +1,4 @@
-"""Where the results of the CPU go: memory that is in use, of another layout, or must not be written."""
+"""Targets on the CPU: memory that is in use, of another layout, or must not be written."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def test_the_layout_of_a_target_need_not_be_that_of_its_source(rng, target_layou
         assert_same_bits(target, expected)
 
 
-# The pages are mapped for reading only: to write there, be it the same bits, ends the process.
+# The pages are mapped read-only: to write there, even the same bits, ends the process.
 WRITES_NOTHING = """
 import ctypes, mmap, sys
 import numpy as np

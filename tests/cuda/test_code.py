@@ -27,7 +27,7 @@ LISTS = [(FLOAT32,), (FLOAT64,), (FLOAT16,), (BFLOAT16,), (FLOAT32, FLOAT64, FLO
 
 
 def assert_no_spills(ptx, capability):
-    """Compile on, to machine code."""
+    """Compile the PTX to machine code, and assert that no register is spilled."""
     options = [f"-arch=sm_{capability[0]}{capability[1]}", "-verbose", "-Xptxas=-v"]
     handle = nvjitlink.create(len(options), options)
     code = ptx.encode()
@@ -66,13 +66,13 @@ def test_the_sum(compiled, typecodes):
         assert any(
             len(re.findall(rf"ld\.global\.{LOAD_ONE[typecode]}", block)) == 16 for block in ptx.split("\n$L")
         )
-    # What other blocks have written is not read from a cache that does not hear of it.
+    # Results of other blocks are not read through the non-coherent cache.
     assert "ld.global.nc" not in ptx
-    # Each of the two tickets stands between two fences, which one thread passes.
+    # Each of the two tickets is taken between two fences, by one thread.
     ticket = ["membar.gl", "atom.global.inc.u32", "membar.gl"]
     assert re.findall(r"(atom\S*|membar\.gl|fence\.\S*)", ptx) == 2 * ticket
-    # Squares may be fused where that is wanted, and in the formula products of halves, which are exact
-    # anyway: one of the quotient, four of the product of eps and the scale of the loss.
+    # Fused are only squares, as intended, and exact products of halves in the formula: one of the quotient,
+    # four of the product of eps and loss_scale.
     fused = re.findall(r"\bfma\.\S+\s+%\w+, (%\w+), (%\w+), ", ptx)
     assert fused
     assert sum(left != right for left, right in fused) <= 5

@@ -1,4 +1,4 @@
-"""The contract once more, and what is about CUDA arrays alone: on devices that no machine has to have.
+"""The contract once more, and tests of CUDA arrays alone, on devices without hardware.
 
 Numba's simulator runs kernels as Python. Compiled kernels are run on the host, from their PTX.
 """
@@ -14,7 +14,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def run_on_device(cases, **environment):
-    """Run the tests in a process that is told of its device at its start; return how many passed.
+    """Run the tests in a process for a device, which its environment names; return how many passed.
 
     `cases` is ``"first"`` for a sample, one case of each test that is not slow, or ``"others"`` for the rest.
     """
@@ -82,7 +82,7 @@ print("done")
 
 
 def test_arrays_of_the_simulator_without_help_of_the_tests():
-    """What a user has: Numba's arrays and launches as they are, and no warning."""
+    """As a user has it: with Numba's arrays and launches unchanged, without a warning."""
     skip_without_numba_cuda()
     result = run_python("-W", "error", "-c", ON_THE_SIMULATOR, NUMBA_ENABLE_CUDASIM="1")
     assert result.stdout == "done\n"

@@ -1,4 +1,4 @@
-"""What CUDA arrays need and is not there: said by the first call with one, and asked for by no other."""
+"""Missing requirements of CUDA arrays: the first call with one reports them; no other call needs them."""
 
 import pytest
 from compilers import skip_without_numba_cuda
@@ -76,7 +76,7 @@ print(action, category.__name__, module.pattern, message.match("The 'generic' un
 
 @pytest.mark.slow
 def test_the_filters_of_the_caller_stay_as_they_are():
-    """But for one, which is for a warning of numba-cuda alone."""
+    """Except for one new filter, for a warning of numba-cuda alone."""
     skip_without_numba_cuda()
     output = run_python("-W", "error", "-c", FILTERS).stdout
     assert output.splitlines()[-1] == r"ignore DeprecationWarning numba\.cuda\. True"

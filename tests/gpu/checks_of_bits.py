@@ -1,4 +1,4 @@
-"""The bits of the CPU, whatever the library, the dtype, the layout and the size."""
+"""The bits of the CPU, for every library, dtype, layout and size."""
 
 import numpy as np
 from libraries import BFLOAT16, DTYPES, assert_same_bits, normal, to_device, to_host
@@ -72,7 +72,7 @@ def layouts(view_of, clip_norm):
 
     host_base = normal(np.random.default_rng(3), np.dtype(np.float32), (300, 301))
     base = torch.from_numpy(host_base).cuda()
-    view, host = view_of(base), view_of(host_base)  # with the strides of one another
+    view, host = view_of(base), view_of(host_base)  # with the same strides
     expected, norm = numclip.clip_by_global_norm([host], clip_norm)
     [clipped], device_norm = numclip.clip_by_global_norm([view], clip_norm)
     assert device_norm.item() == norm
@@ -80,7 +80,7 @@ def layouts(view_of, clip_norm):
     before = base.clone()
     numclip.clip_by_global_norm([view], clip_norm, out=[view])
     assert_same_bits(to_host(view), expected[0])
-    view.fill_(0.0)  # nothing but the view has changed
+    view.fill_(0.0)  # only the view has changed
     view_of(before).fill_(0.0)
     assert torch.equal(base, before)
 
@@ -101,7 +101,7 @@ def an_array_of_many_runs():
 
 @check([("float16 2**31 + 5", 2**31 + 5), ("float16 2**32 + 4097", 2**32 + 4097)], is_long=True)
 def more_elements_than_fit_into_32_bits(length):
-    """Ones: the norm is known, and every element shows that it was written."""
+    """All elements are 1: the norm is known, and every element shows that it was written."""
     import torch
 
     if torch.cuda.mem_get_info()[0] < 2 * length + 2**30:
@@ -129,7 +129,7 @@ def repeats_have_the_same_bits(arrays):
 
 @check(["float32", "float64"])
 def a_clipper_again_and_again(dtype):
-    """Each call leaves the counters of its blocks as it has found them; one array has several runs."""
+    """Each call resets the counters of its blocks; one array has several runs."""
     import torch
 
     sizes = [5, 0, 4096, 70_000, 40_000_000, 1, 300_001]

@@ -1,4 +1,4 @@
-"""Streams, graphs, what is waited for, and what is not."""
+"""Streams and graphs, and when the host or a stream waits."""
 
 from contextlib import contextmanager
 
@@ -32,7 +32,7 @@ def busy():
 def assert_returns_while_the_device_is_busy(calls):
     import torch
 
-    for call in calls * 2:  # compiled, and with enough memory for what is uploaded
+    for call in calls * 2:  # compiles, and allocates memory for uploads
         call()
     for call in calls:
         torch.cuda.synchronize()
@@ -62,7 +62,7 @@ def the_host_does_not_wait():
 
 @check(needs=("torch", "numba_cuda"))
 def the_host_does_not_wait_with_arrays_of_numba():
-    """But for new arrays: Numba allocates them by a call that waits."""
+    """Except for new arrays: Numba's allocation waits for the device."""
     from numba import cuda
 
     grads = [cuda.to_device(np.ones(1000, np.float32)) for _ in range(50)]
@@ -96,7 +96,7 @@ def the_current_stream_is_used():
 
 @check()
 def a_stream_that_is_given_owns_what_it_fills():
-    """The pool of the current stream may give the same memory out again while the other one is busy."""
+    """The pool of the current stream could reuse the memory while the other stream is busy."""
     import torch
 
     stream = torch.cuda.Stream()
@@ -118,7 +118,7 @@ def a_stream_that_is_given_owns_what_it_fills():
 
 @check(needs=("torch", "cupy"))
 def two_libraries_in_one_list():
-    """The stream of each may still be filling its array when the call comes, and read it right afterwards."""
+    """The stream of each library may still fill its array at the call, and read it right after the call."""
     import cupy
     import torch
 
@@ -147,7 +147,7 @@ def two_libraries_in_one_list():
 
 @check()
 def calls_of_one_clipper_that_overlap():
-    """Whatever the two of them give: later calls, alone, are right."""
+    """Their own results are undefined, but later calls, alone, are correct."""
     import torch
 
     grads = [torch.ones(5_000_000, device="cuda") for _ in range(4)]
@@ -160,7 +160,7 @@ def calls_of_one_clipper_that_overlap():
     torch.cuda.synchronize()
     for _ in range(200):
         with torch.cuda.stream(sides[0]):
-            graph.replay()  # which waits for nobody
+            graph.replay()  # a replay waits for no stream
         with torch.cuda.stream(sides[1]):
             clipper()
     torch.cuda.synchronize()
@@ -172,7 +172,7 @@ def calls_of_one_clipper_that_overlap():
 
 @check()
 def a_clipper_in_a_graph_before_any_other_call():
-    """It has loaded its kernels and uploaded its table when it was made."""
+    """A clipper loads its kernels and uploads its table when it is made."""
     import torch
 
     grads = [torch.ones(100, device="cuda"), torch.ones((30, 40), device="cuda", dtype=torch.bfloat16)]

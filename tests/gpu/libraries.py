@@ -53,7 +53,7 @@ TO_DEVICE = {"numba": _to_numba, "cupy": _to_cupy, "torch": _to_torch, "jax": _t
 
 
 def to_host(array):
-    """The array as one of NumPy's; all work on it is waited for."""
+    """The array as a NumPy array, after all work on it is done."""
     module = type(array).__module__.partition(".")[0]
     if module == "torch":
         import torch
@@ -75,7 +75,7 @@ def normal(rng, dtype, shape):
 
 
 def assert_same_bits(actual, wanted):
-    """Equal in dtype, shape and every bit; one NaN is as good as another."""
+    """Assert equal dtype, shape and bits; all NaN are equal."""
     actual, wanted = np.asarray(actual), np.asarray(wanted)
     assert (actual.dtype, actual.shape) == (wanted.dtype, wanted.shape)
     size = wanted.dtype.itemsize // (1 + (wanted.dtype.kind == "c"))

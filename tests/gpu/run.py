@@ -2,7 +2,7 @@
 
     python tests/gpu/run.py [--long] [--seconds N] [word ...]
 
-It ends after so many seconds whatever happens, and fails if a check has failed.
+It ends after N seconds in any case, and fails if a check has failed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""A few calls that use every kernel, for compute-sanitizer: small, as it makes everything slow."""
+"""A few calls that use every kernel, for compute-sanitizer: on small lists, as it slows kernels down."""
 
 import numpy as np
 

@@ -32,7 +32,7 @@ def marked(check):
 
 
 @pytest.mark.gpu
-@pytest.mark.filterwarnings("default")  # other libraries may warn of what they like
+@pytest.mark.filterwarnings("default")  # warnings of other libraries are not errors
 @pytest.mark.parametrize("check", [*map(marked, CHECKS)])
 def test_on_a_gpu(check):
     try:

@@ -1,4 +1,4 @@
-"""What is checked on real ranks: `python -m mpi4py cases.py CASE`, on all ranks at once."""
+"""Checks on real ranks: `python -m mpi4py cases.py CASE`, on all ranks at once."""
 
 import sys
 import time
@@ -16,7 +16,7 @@ WORLD = MPI.COMM_WORLD
 
 
 def communicators():
-    """Yield one of each number of ranks up to those there are; the other ranks wait."""
+    """Yield a communicator of each size up to the number of ranks; the other ranks wait."""
     for size in range(1, WORLD.size + 1):
         comm = WORLD.Split(WORLD.rank < size)
         if WORLD.rank < size:
@@ -66,7 +66,7 @@ def exactness(count):
 
 
 def in_place():
-    """Nothing is written where nothing is clipped, and what is clipped has the same bits as new results."""
+    """If nothing is clipped, nothing is written; clipped arrays have the same bits as new results."""
     rng = np.random.default_rng(WORLD.rank)
     arrays = [random_array(rng, np.float32, (100, 3)), random_array(rng, np.float64, (50,)), None]
     before = [None if array is None else array.copy() for array in arrays]
@@ -99,7 +99,7 @@ def replicated():
 
 
 def non_finite():
-    """A NaN or an infinity on one rank is known to all."""
+    """A NaN or an infinity on one rank makes every result NaN on all."""
     last = WORLD.size - 1
     for value, expected in ((np.inf, np.inf), (np.nan, np.nan)):
         for dtype in (np.float32, np.float64, np.float16):
@@ -130,7 +130,7 @@ def given():
 
 
 def errors():
-    """What is wrong on one rank raises on all, soon, and nothing is written; the next call works."""
+    """An error on one rank raises on all, soon, and nothing is written; the next call works."""
     last = WORLD.rank == WORLD.size - 1
     right = three_and_four()
     cases = [
@@ -165,7 +165,7 @@ def errors():
 
 
 def documentation():
-    """The examples of the docstrings, by as many ranks as they name."""
+    """The examples of the docstrings, on the number of ranks that they name."""
     import doctest
 
     result = doctest.testmod(numclip.mpi)

@@ -1,4 +1,4 @@
-"""numclip.mpi on real ranks; `cases` says what is checked."""
+"""numclip.mpi on real ranks; the checks are in `cases`."""
 
 from pathlib import Path
 

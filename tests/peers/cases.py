@@ -1,4 +1,4 @@
-"""Random lists on which the frameworks keep to one contract: the same ones for each of them."""
+"""Random lists on which all frameworks follow the same contract; each gets the same lists."""
 
 import numpy as np
 from arrays import DTYPES
@@ -6,7 +6,7 @@ from oracle import base_array, exact_norm
 
 from numclip import IndexedSlices
 
-# The shapes of a small network. JAX compiles for each shape and dtype, so that there should be few.
+# The shapes of a small network; few, as JAX compiles for each shape and dtype.
 SHAPES = ((), (1,), (0, 3), (7,), (3, 5), (2, 3, 4), (33,), (257,), (40, 25), (4097,), (65, 100))
 
 # Decimal exponents of the elements, whose squares have to fit: TensorFlow and optax form them in the dtype.

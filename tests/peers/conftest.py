@@ -1,4 +1,4 @@
-"""What has to be settled before a framework is imported, and is the same for all of them."""
+"""Environment variables that must be set before a framework is imported."""
 
 import os
 
@@ -9,6 +9,6 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",  # torch
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
-    "TF_CPP_MIN_LOG_LEVEL": "2",  # no word about the processor
+    "TF_CPP_MIN_LOG_LEVEL": "2",  # no messages about the processor
     "TF_ENABLE_ONEDNN_OPTS": "0",  # else the order of its sums depends on the processor
 }

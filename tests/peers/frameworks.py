@@ -1,6 +1,6 @@
 """The same call in each framework: (t_list, clip_norm, use_norm) as NumPy, (list_clipped, norm) as NumPy.
 
-A missing package is an error here, not a test to skip: whoever runs these tests has asked for the comparison.
+A missing package is an error here, not a reason to skip: these tests are run for the comparison.
 """
 
 import ml_dtypes
@@ -32,7 +32,7 @@ def tensorflow(t_list, clip_norm, use_norm=None):
 
 
 def dense(t_list):
-    """The values of IndexedSlices in their place: torch and optax have no type like it."""
+    """The values of an IndexedSlices instead of it: torch and optax have no such type."""
     return [getattr(entry, "values", entry) for entry in t_list]
 
 

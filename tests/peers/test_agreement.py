@@ -1,7 +1,7 @@
-"""Where the contract is theirs too: the frameworks' values and ours, equal within their rounding.
+"""Where the frameworks have the same contract: their values and numclip's, equal within their rounding.
 
-Their norms are sums in the dtype itself, and their factors are rounded to it; ours are the more exact. torch
-sums complex numbers one after the other, hence its tolerance.
+Their norms are sums in the dtype itself, and their factors are rounded to it; those of numclip are more
+exact. torch sums complex numbers one after the other, hence its tolerance.
 """
 
 from collections import deque, namedtuple
@@ -18,13 +18,13 @@ from oracle import as_reals, base_array, is_wide
 from numclip import IndexedSlices, clip_by_global_norm
 
 CASES = 500
-ROUNDINGS = {tensorflow: 8, jax_optax: 8, pytorch: 32}  # about twice the largest that was seen
+ROUNDINGS = {tensorflow: 8, jax_optax: 8, pytorch: 32}  # about twice the largest error that was observed
 REAL = ("float16", "bfloat16", "float32", "float64")
 INF, NAN = float("inf"), float("nan")
 
 
 def coarsest(t_list):
-    """Of the dtypes of a list: the one in which a framework rounds the most."""
+    """The dtype of a list with the largest rounding errors in a framework."""
     infos = [ml_dtypes.finfo(base_array(entry).dtype) for entry in t_list if entry is not None]
     return max(infos, key=lambda info: float(info.eps), default=ml_dtypes.finfo(np.float32))
 
@@ -32,7 +32,7 @@ def coarsest(t_list):
 def assert_agreement(framework, t_list, theirs, ours, clip_norm, context):
     info = coarsest(t_list)
     rtol = ROUNDINGS[framework] * float(info.eps)
-    atol = float(info.smallest_subnormal) * (2 + float(clip_norm))  # optax multiplies by it last
+    atol = float(info.smallest_subnormal) * (2 + float(clip_norm))  # optax multiplies by clip_norm last
     assert len(theirs) == len(ours) == len(t_list), context
     for their_entry, our_entry, entry in zip(theirs, ours, t_list, strict=True):
         if entry is None:
@@ -70,7 +70,7 @@ def test_tensorflow(kind):
 
 @pytest.mark.parametrize("kind", EXPONENTS)
 def test_torch(kind):
-    """torch divides by the norm plus 1e-6: as if that was the norm given."""
+    """torch divides by the norm plus 1e-6, which is passed as use_norm."""
     for seed in range(CASES):
         t_list, clip_norm, use_norm = random_case(seed, kind)
         theirs, their_norm = pytorch(t_list, clip_norm, use_norm)
@@ -84,7 +84,7 @@ def test_torch(kind):
 
 @pytest.mark.parametrize("kind", EXPONENTS)
 def test_optax(kind):
-    """optax takes no norm: those of the cases are left out."""
+    """optax has no use_norm: that of the cases is left out."""
     for seed in range(CASES):
         t_list, clip_norm, _ = random_case(seed, kind)
         theirs, their_norm = jax_optax(t_list, clip_norm)

@@ -1,4 +1,4 @@
-"""Every row of the table in docs/differences.md: TensorFlow's value and ours, side by side."""
+"""Every row of the table in docs/differences.md: TensorFlow's value and numclip's, side by side."""
 
 import re
 from pathlib import Path
@@ -28,7 +28,7 @@ def row(case, theirs, ours):
 
 
 def both(t_list, clip_norm, use_norm=None):
-    """Return TensorFlow's first array, our first array, TensorFlow's norm and our norm."""
+    """Return TensorFlow's first array, numclip's first array, TensorFlow's norm and numclip's norm."""
     [theirs, *_], their_norm = tensorflow(t_list, clip_norm, use_norm)
     [ours, *_], norm = clip_by_global_norm(t_list, clip_norm, use_norm)
     return theirs, ours, their_norm, norm

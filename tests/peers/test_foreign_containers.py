@@ -1,4 +1,4 @@
-"""Containers of other libraries, as installed: each holds the clipped arrays alone, or is named."""
+"""Containers of other libraries, as installed: each holds only clipped arrays, or an error names it."""
 
 import dataclasses
 import gc
@@ -114,7 +114,7 @@ CONTAINERS = {
 
 
 def arrays_in(value, seen):
-    """Every array that can be reached from an object, and from nothing that is shared by a whole program."""
+    """Every array that can be reached from an object, without objects that the whole program shares."""
     if id(value) in seen or isinstance(value, type | types.ModuleType | types.FunctionType):
         return []
     seen[id(value)] = value

@@ -1,4 +1,4 @@
-"""The cache of machine code: it never fails, and never answers with the code of another version.
+"""The cache of machine code: it never fails, and never loads the code of another version.
 
 Guards against what ``@njit(cache=True)`` of plain Numba does:
 
@@ -95,7 +95,7 @@ def test_a_damaged_file_is_a_miss(cache, how):
     [file] = compiled(cache)
     damage(file, how)
     assert found_in_cache() == (how == "unreadable" and os.access(file, os.R_OK))  # root reads everything
-    # It has been replaced where it can be.
+    # The file has been replaced, if that was possible.
     assert found_in_cache() == (how != "a directory in its place")
 
 
@@ -106,11 +106,11 @@ def test_a_directory_that_goes_while_it_is_used(cache, how):
         cache.write_text("no directory")
     if how == "read-only":
         cache.mkdir(0o555)
-    # Numba then takes the next directory it knows, which other processes may have filled.
+    # Numba then uses the next directory, which other processes may have filled.
     assert not found_in_cache() or how == "a file in its place"
 
 
-# --- what the machine code belongs to -----------------------------------------------------------------------
+# --- the version of the package -----------------------------------------------------------------------------
 
 RESULT = f"from numclip._cpu import kernels; print(kernels.decide()(*{ARGUMENTS})[1])"
 
@@ -126,7 +126,7 @@ def test_an_edited_helper_in_another_file(tmp_path, inside):
             else text
         )
 
-    cache = str(tmp_path / "cache")  # for a zip, Numba takes the user's
+    cache = str(tmp_path / "cache")  # for a zip, Numba uses the user's cache
     settings = {
         "NUMBA_CACHE_DIR": cache,
         "HOME": cache,
@@ -144,10 +144,10 @@ def test_an_edited_helper_in_another_file(tmp_path, inside):
     else:
         text = edit("contract.py", math.read_text(encoding="utf-8"))
         math.write_text(text, encoding="utf-8")
-        os.utime(math, ns=(times.st_atime_ns, times.st_mtime_ns))  # the time does not tell
+        os.utime(math, ns=(times.st_atime_ns, times.st_mtime_ns))  # the time is the same
     after = run_python("-P", "-c", RESULT, PYTHONPATH=str(place), **settings).stdout
     assert (before, after) == ("0.5\n", "1.0\n")
-    assert len(compiled(tmp_path)) == 1  # that of the version before has gone
+    assert len(compiled(tmp_path)) == 1  # the file of the version before is deleted
 
 
 @pytest.mark.slow

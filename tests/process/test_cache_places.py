@@ -1,4 +1,4 @@
-"""The cache wherever the package lies, and where no directory can be written.
+"""The cache of a package in any place, and without a writable directory.
 
 Guards against what ``@njit(cache=True)`` of plain Numba does: where no directory can be written, and in a
 zip, the import fails with "cannot cache function: no locator available":
@@ -14,7 +14,7 @@ import pytest
 from caching import DECIDE, FROM_CACHE, PLAIN_NUMBA, clip, compiled, copy_of_package, zipped
 from processes import run_python
 
-# Root reads and writes whatever the permissions say, unless it gives up this capability.
+# Root ignores permissions, unless it drops this capability.
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 

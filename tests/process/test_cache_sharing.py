@@ -1,6 +1,6 @@
-"""Several processes that start at once: one compiles, and the others wait for what it saves.
+"""Several processes that start at once: one compiles, and the others wait for the code that it saves.
 
-In plain Numba each process compiles: a batch of them takes as many times the processor time of one.
+In plain Numba each process compiles: n processes take n times the processor time of one.
 """
 
 import os

@@ -56,7 +56,7 @@ def test_one_block_of_the_parallel_kernels_gives_the_same_bits(monkeypatch):
 
 
 def assert_summed_in_order(arrays):
-    """The factor of float32 arrays tells the last bits of the sum, which the norm is rounded to hide."""
+    """The factor of float32 arrays shows the last bits of the sum, which rounding removes from the norm."""
     factor, norm = numclip.clip_factor(arrays, 1e-3)
     root, unit = ordered_root(arrays)
     assert norm == ordered_norm(arrays)

@@ -1,4 +1,4 @@
-"""What comes into the middle of the first call: it arrives, and the next call works.
+"""Exceptions in the middle of the first call: they are raised, and the next call works.
 
 In plain Numba an exception in the middle of ``import numba``, such as Ctrl-C or a time-out, leaves "module
 'numba' has no attribute 'core'" for the rest of the process: modules that were complete stay without their
@@ -30,7 +30,7 @@ def outcome(case, entry, what, **settings):
 @every_entry
 @at_each_delay
 def test_an_exception_arrives_and_the_next_call_works(case, entry, delay):
-    # With a full cache, the first call may be over before.
+    # With a full cache, the first call may end before the exception.
     assert outcome(case, entry, delay) in {"came 5.0"} | {"late 5.0" for _ in range(delay > 0.1)}
 
 
@@ -59,7 +59,7 @@ def test_work_in_the_middle_of_work_is_refused():
 
 
 def test_a_call_in_the_middle_of_a_look_for_a_module_is_refused():
-    """The thread that loads Numba would wait for the lock of imports for ever."""
+    """The thread that loads Numba would wait for the import lock for ever."""
     assert outcome("finder_clips", "call", 0) == "refused 5.0"
 
 

@@ -1,6 +1,6 @@
-"""The same bits, whatever another library has done to the floating-point environment of the thread.
+"""The same bits in any floating-point environment that another library has set for the thread.
 
-Guards against what plain Numba does: its code computes in the environment that it finds. A shared library
+Guards against what plain Numba does: its code computes in the current environment. A shared library
 linked with -ffast-math flushes subnormal numbers to zero in the thread that loads it and in all that this one
 starts later: https://github.com/llvm/llvm-project/issues/57589.
 """
@@ -40,7 +40,7 @@ SUBNORMALS = {
 
 
 def lists(dtype):
-    """Subnormals alone, and with numbers that make them small in the result; all layouts that are staged."""
+    """Subnormals alone, and with numbers that make the results subnormal; all layouts that need buffers."""
     tiny = np.array(SUBNORMALS[dtype.name], dtype)
     normal = np.array([3.0, -0.1, 1 / 3] * 1500, dtype)
     halves = np.array([2.0**-14, 1.0009765625], dtype)

@@ -21,7 +21,7 @@ from processes import SUPPORT, run_python
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 SCRIPT = SUPPORT / "forking.py"
-# And how many forks each takes.
+# The ways to fork, and the number of forks of each.
 WAYS = {
     "by_fork": 1,
     "by_fork_of_fork": 2,

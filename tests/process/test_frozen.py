@@ -1,7 +1,7 @@
-"""Applications that PyInstaller has made: one file, and one directory.
+"""Applications made by PyInstaller: as one file, and as one directory.
 
-Plain Numba looks for the source of a cached function, which a frozen application has none of, and then fails
-or compiles at every start: https://github.com/numba/numba/issues/4908.
+Plain Numba needs the source file of a cached function, which a frozen application does not have, and then
+fails or compiles at every start: https://github.com/numba/numba/issues/4908.
 """
 
 import os
@@ -34,7 +34,7 @@ print("layer", tbb.layer())
 
 @pytest.fixture(scope="module")
 def pyinstaller(tmp_path_factory):
-    """The Python of an environment with PyInstaller, and with what this one has."""
+    """The Python of an environment with PyInstaller and the packages of this one."""
     place = tmp_path_factory.mktemp("environment")
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
     python = place / "bin" / "python"
@@ -69,7 +69,8 @@ def test_a_frozen_application_compiles_once(pyinstaller, tmp_path, kind):
     place = Path(shown["cache"].removesuffix(", can be written"))
     [file] = place.glob("numclip.clip_list.*.nbc")
     assert place.is_relative_to(tmp_path / "cache")
-    # The second time everything is found, though one file unpacks itself to another directory.
+    # At the second start all code is in the cache, though a one-file application unpacks to another
+    # directory.
     assert run(application, tmp_path, "from cache")["cache"] == shown["cache"]
     assert [*place.glob("*")] == [file]
     assert ("TBB is there" in shown["threads"]) == (shown.get("layer") == "tbb")

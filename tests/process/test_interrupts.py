@@ -1,7 +1,8 @@
-"""Ctrl-C during a call on a large list: it comes when the call is complete, and the process lives.
+"""Ctrl-C during a call on a large list: the exception comes when the call is complete; the process lives.
 
 Plain Numba code cannot be interrupted either (https://github.com/numba/numba/issues/5551); where signals were
-made to break off native code, what held locks and buffers was lost: https://github.com/numpy/numpy/issues/7545.
+made to break off native code, what held locks and buffers was lost:
+https://github.com/numpy/numpy/issues/7545.
 """
 
 import os
@@ -42,7 +43,7 @@ def interrupting(delay):
 
 @pytest.fixture(autouse=True)
 def handler():
-    # A shell starts what runs in its background with Ctrl-C switched off.
+    # A shell starts background processes with SIGINT ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -104,7 +105,7 @@ def test_a_hundred_interrupts(blocks, figures):
 
 
 def test_a_call_is_complete_when_the_interrupt_comes(monkeypatch):
-    # The signal arrives while the compiled code runs: that of this call, as no other Python code is between.
+    # The signal arrives while the compiled code of this call runs: no Python code runs in between.
     share_every_list(1, monkeypatch.setattr)
     grads, values = arrays(), expected()
     numclip.clip_by_global_norm([array[:9].copy() for array in grads], 1.0)

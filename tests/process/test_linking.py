@@ -1,4 +1,4 @@
-"""Compiled functions have names of their own, by which code from the disk cache is linked.
+"""Compiled functions have unique names, by which code from the disk cache is linked.
 
 Guards against what plain Numba does with functions that one factory has made: where two processes have
 compiled them, a third one that loads both calls one for the other
@@ -15,7 +15,7 @@ import numclip
 
 
 def compiled_functions():
-    """Every function that Numba compiles for the CPU, also those that only other functions refer to."""
+    """Every function that Numba compiles for the CPU, with those that only compiled functions call."""
     modules = [module.name for module in pkgutil.walk_packages(numclip.__path__, "numclip.")]
     found, left = {}, []
     for name in modules:

@@ -61,7 +61,7 @@ def test_plain_numba_keeps_a_reference_to_what_it_was_given():
 
 
 def arguments():
-    """One array of each kind of way through the package."""
+    """One array for each road through the package."""
     plain = np.array([3.0, 4.0], np.float32)
     strided = np.arange(10, dtype=np.float32)[::2]
     swapped = np.arange(5, dtype=">f4")
@@ -106,7 +106,7 @@ CALLS = {
 def test_references(call):
     t_list = arguments()
     constants = [np.dtype(np.float32), np.ndarray]  # not float64: some releases of NumPy lose it in np.zeros
-    for _ in range(3):  # what is made once and kept, is made
+    for _ in range(3):  # objects that are kept for ever are made now
         call(t_list)
     before = references([*t_list, t_list]), references(constants)
     for _ in range(100):

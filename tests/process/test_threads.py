@@ -90,7 +90,7 @@ def test_first_calls_of_two_dtypes_at_once(tmp_path, repeat, figures):
 
 
 def test_the_list_is_read_once():
-    # Another thread replaces its entries all the time: each call sees each entry as it was at some moment.
+    # Another thread replaces the entries all the time: each call sees each entry as it was at some moment.
     ones, twos = np.ones(100, np.float32), np.full(200, 2.0, np.float32)
     allowed = {np.float32(np.sqrt(100.0 * a + 800.0 * b)) for a in range(4) for b in range(4)}
     t_list, stop = [ones, None, twos], threading.Event()
@@ -127,7 +127,7 @@ def test_other_threads_run_during_a_large_call():
     thread = threading.Thread(target=other)
     thread.start()
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000.0)  # the interpreter does not hand over the lock by itself
+    sys.setswitchinterval(1000.0)  # the interpreter does not switch threads by itself
     try:
         started.set()
         for _ in range(100):  # on one core, the other thread may have to wait for its turn
@@ -225,7 +225,7 @@ def test_threads_that_sleep_do_not_count(monkeypatch, few):
         (b"0.1 0.2 0.3 1/99 7\n", True),
         (b"0.1 0.2 0.3 2/99 7\n", False),
         (b"0.1 0.2 0.3 12/99 7\n", False),
-        (b"0.00 0.00 0.00 0/0 0\n", False),  # a sandbox that does not tell
+        (b"0.00 0.00 0.00 0/0 0\n", False),  # a sandbox hides the load
         (b"", False),
     ],
 )
@@ -243,9 +243,9 @@ def test_no_thread_is_asked_to_write_where_nothing_is_clipped(monkeypatch):
     share_every_list(2, monkeypatch.setattr)
     scale, calls = kernels.scale, []
 
-    def record(*choices, **twin):
+    def record(*choices, **options):
         calls.append(choices)
-        return scale(*choices, **twin)
+        return scale(*choices, **options)
 
     monkeypatch.setattr(kernels, "scale", record)
     grads = [np.full(5000, 2.0, np.float32), None, np.ones(3)]

@@ -1,4 +1,4 @@
-"""Compiling ahead: the first call after it compiles nothing.
+"""warmup: the first call after it compiles nothing.
 
 A plain ``@njit`` function compiles in the middle of a training step, once for each layout and each read-only
 flag, and one with signatures refuses what they leave out: https://github.com/numba/numba/issues/4511.

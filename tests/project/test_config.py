@@ -1,4 +1,4 @@
-"""What a report of a bug needs, and the checks of an installed copy.
+"""The configuration for a bug report, and the checks of an installed copy.
 
 Numba's own ``numba -s`` prints pages, imports what it reports on, and starts the CUDA driver, which may fail:
 https://github.com/numba/numba/issues/8395.

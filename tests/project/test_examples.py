@@ -1,4 +1,4 @@
-"""What the examples have in common: they check their options, and end with what there is on Ctrl-C."""
+"""All examples check their options, and on Ctrl-C end with the results so far."""
 
 import argparse
 import os
@@ -71,7 +71,7 @@ calls, clip = 0, {name}.numclip.clip_by_global_norm
 
 
 def interrupted(name, calls, *arguments):
-    """Run an example that gets a Ctrl-C after so many calls of clip_by_global_norm."""
+    """Run an example that gets a Ctrl-C after some calls of clip_by_global_norm."""
     code = INTERRUPTING.format(name=name, calls=calls)
     return run_python("-c", code, *arguments, check=False, PYTHONPATH=f"{EXAMPLES}{os.pathsep}{PATHS}")
 

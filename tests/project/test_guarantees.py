@@ -1,7 +1,7 @@
-"""What the page "Threads, forks, caches" guarantees, tests show.
+"""Each guarantee of the page "Threads, forks, caches" has tests.
 
-Plain Numba has a page too, on which of its layers are safe to use from threads and after forks; it says what
-to avoid: https://numba.readthedocs.io/en/stable/user/threading-layer.html. There is no failure to reproduce.
+Plain Numba has a page too, about the layers that are safe with threads and after forks; it lists uses to
+avoid: https://numba.readthedocs.io/en/stable/user/threading-layer.html. There is no failure to reproduce.
 """
 
 import ast

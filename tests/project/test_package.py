@@ -63,7 +63,7 @@ def test_the_version_is_that_of_the_metadata():
 
 
 def test_every_requirement_that_an_error_names_is_one_of_the_metadata():
-    """So it works wherever numclip came from."""
+    """The command in an error then works, wherever numclip was installed from."""
     sources = "\n".join(path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
     commands = re.findall(r'pip install ((?:"[^"]+" ?)+)', sources)
     named = {requirement for command in commands for requirement in re.findall(r'"([^"]+)"', command)}

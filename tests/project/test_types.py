@@ -1,4 +1,4 @@
-"""What type checkers say of the signatures: each planted mistake, line by line, and nothing of right uses."""
+"""Type checkers find each planted mistake, line by line, and nothing in correct uses."""
 
 import importlib.util
 import json

@@ -1,7 +1,7 @@
-"""What numclip can be installed with works, and what cannot work is refused clearly.
+"""Versions that numclip can be installed with work, and environments that cannot work are refused.
 
 Numba runs on free-threaded Pythons by now, "experimental" (https://github.com/numba/numba/issues/10582); the
-native walk over a list relies on the interpreter's lock.
+compiled code that packs a list relies on the GIL.
 """
 
 import re

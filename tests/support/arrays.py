@@ -12,7 +12,7 @@ from oracle import as_reals, base_array, ordered_clip
 from numclip import IndexedSlices, clip_by_global_norm, global_norm
 
 DTYPES = [np.dtype(t) for t in ("f4", "f8", "f2", ml_dtypes.bfloat16, "c8", "c16")]
-POISON = float("nan")  # fills the memory between the elements: it shows if it is ever read
+POISON = float("nan")  # fills the memory between the elements: a read of it shows in the results
 
 # Around the lanes and chunks of the sum; two-dimensional layouts need at least one of these as a side.
 SIZES = (1, 2, 31, 32, 33, 255, 1000, 4095, 4096, 4097, 8192 + 40)
@@ -192,7 +192,7 @@ both_functions = pytest.mark.parametrize("function", [norm_of, clipped_to_one], 
 
 
 def memory(entries):
-    """The arrays behind the entries, without the empty ones."""
+    """The arrays of the entries, without the empty ones."""
     arrays = [getattr(entry, "values", entry) for entry in entries if entry is not None]
     return [array for array in arrays if array.size]
 
@@ -203,7 +203,7 @@ def content(entry):
 
 
 def assert_same_bits(actual, expected):
-    """An array of the dtype (byte order aside), shape and bits expected; one NaN is as good as another."""
+    """Assert that dtype (except byte order), shape and bits are the expected ones; all NaN are equal."""
     assert type(actual) is np.ndarray
     assert actual.dtype.type is expected.dtype.type
     assert actual.shape == expected.shape
@@ -214,7 +214,7 @@ def assert_same_bits(actual, expected):
 
 
 def assert_result(actual, expected, t_list):
-    """A result is a plain list with the arrays of the oracle, in the containers of t_list."""
+    """Assert that a result is a plain list of the arrays of the oracle, in the containers of t_list."""
     assert type(actual) is list
     assert len(actual) == len(expected) == len(t_list)
     for result, wanted, entry in zip(actual, expected, t_list, strict=True):
@@ -248,7 +248,7 @@ def starts_with(message):
 
 @contextmanager
 def raises_unwritten(exception, message, *watched):
-    """The error is raised, its message starts so, and not one element of the watched arrays has changed."""
+    """Assert that an error is raised, with this start of its message, and no watched array has changed."""
     before = [content(entry) for entry in watched]
     with pytest.raises(exception, match=starts_with(message)):
         yield

@@ -1,4 +1,4 @@
-"""Processes that clip with a cache of machine code of their own, and copies of the package to clip with."""
+"""Processes that clip with their own cache of machine code, from copies of the package."""
 
 import shutil
 import zipfile
@@ -17,7 +17,7 @@ print(numclip.__file__)
 """
 ONE_KIND = CLIP.format(dtypes=["float32"])
 
-# A norm of 5, clipped to 2.5. Half a second to compile, where the kernels that clip take two.
+# A norm of 5, clipped to 2.5. `decide` compiles faster than a kernel that clips.
 ARGUMENTS, DECISION = (5.0, 0.0, 1.0, 2.5, 0.0, 1.0, False), (5.0, 0.5, 1.0, 0.5)
 DECIDE = f"""
 import numclip

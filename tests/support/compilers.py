@@ -1,4 +1,4 @@
-"""What tests of CUDA need: numba-cuda, and its compilers. A device is needed for neither."""
+"""The requirements of tests of CUDA without a device: numba-cuda, and its compilers."""
 
 import sys
 

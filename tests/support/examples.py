@@ -44,7 +44,7 @@ def central_differences(loss, parameters, step=1e-6):
 def assert_gradients(gradients, parameters, loss):
     gradients = [gradient.copy() for gradient in gradients]
     for gradient, slope in zip(gradients, central_differences(loss, parameters), strict=True):
-        assert np.abs(slope).max() > 1e-4  # zeros that agree with zeros would show nothing
+        assert np.abs(slope).max() > 1e-4  # slopes of 0 would prove nothing
         np.testing.assert_allclose(gradient, slope, rtol=1e-6, atol=1e-9)
 
 

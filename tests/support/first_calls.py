@@ -1,4 +1,4 @@
-"""A first call that something comes into the middle of; what it prints, the tests compare.
+"""A first call that is interrupted in the middle; the tests compare its output.
 
 python first_calls.py CASE ENTRY DELAY
 """
@@ -22,7 +22,7 @@ GRADS = [np.array([3.0, 4.0], np.float32)]
 
 
 class TimeOut(Exception):
-    """What nobody but the handler raises."""
+    """An exception that only the signal handler raises."""
 
 
 def call():
@@ -48,7 +48,7 @@ def on_alarm(handler, delay, interval=0.0):
 
 
 def expect(exception, entry, begin=lambda: None):
-    """Call, with something that begins before; the exception may come too late."""
+    """Call, with an interruption that was started before; the exception may come too late."""
     try:
         begin()
         entry()
@@ -59,8 +59,8 @@ def expect(exception, entry, begin=lambda: None):
     return "late"
 
 
-def call_or_refusal(answers, inside=[]):  # noqa: B006 one list for all
-    """Call; not from inside of itself, as often as a signal comes."""
+def call_or_refusal(answers, inside=[]):  # noqa: B006 one list for all calls
+    """Call, unless this is called by a signal handler that has interrupted it."""
     if inside:
         return
     inside.append(True)
@@ -128,7 +128,7 @@ def collector_clips(entry, delay):
 
 
 def finder_clips(entry, delay):
-    """Call in the middle of a look for a module, where Python holds the one lock of all imports."""
+    """Call from a finder, in the middle of the search for a module: Python holds the global import lock."""
     answers = set()
 
     class Finder:
@@ -170,7 +170,7 @@ def fork_meanwhile(entry, delay):
     if child == 0:
         os._exit(call() != 5.0)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    thread.join()  # it may have taken the output
+    thread.join()  # the thread may have redirected stdout
     print(status)
 
 
@@ -184,7 +184,7 @@ def handler_forks(entry, delay):
 
 
 def import_fails(entry, module):
-    """Let the import of a module fail once, as by a lack of memory, of files, or of stack."""
+    """Let the import of a module fail once, for lack of memory, files, or stack."""
 
     class Finder:
         def find_spec(self, name, path=None, target=None):
@@ -224,7 +224,7 @@ def no_threads(entry, _):
 def at_exit(entry, _):
     import atexit
 
-    import numba  # noqa: F401 from Python 3.12 on, it cannot be imported then
+    import numba  # noqa: F401 cannot be imported later, from Python 3.12 on
 
     atexit.register(lambda: print(call(), flush=True))
 

@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 
 X86 = platform.machine() in ("x86_64", "AMD64")
-# fesetround's names of the modes, and in fenv_t the control word and its bits for subnormals.
+# The rounding modes of fesetround; and of fenv_t, the control word and its bits for subnormals.
 ROUNDING = (
     {"down": 0x400, "up": 0x800, "zero": 0xC00} if X86 else {"up": 1 << 22, "down": 2 << 22, "zero": 3 << 22}
 )

@@ -109,7 +109,7 @@ if __name__ == "__main__":
         assert numba.threading_layer() == "tbb"
     for _ in range(repeats):
         assert globals()[how](expected)
-        assert clips_as(expected)  # the parent goes on
+        assert clips_as(expected)  # the parent still works
     print("done", flush=True)
     if starts_pool == "other library":
         # Under TBB on one core, Numba waits for ever when such a process ends: see test_fork.py.

@@ -1,4 +1,4 @@
-"""Lists of anything, in one piece of memory, each made from a random state."""
+"""Lists of arbitrary entries, in one block of memory, each made from a random state."""
 
 import ctypes
 import mmap
@@ -14,7 +14,7 @@ PAGE = mmap.PAGESIZE
 
 
 class Memory:
-    """Bytes between two pages that cannot be touched, handed out from both ends."""
+    """Bytes between two guard pages, allocated from both ends."""
 
     def __init__(self, pages):
         size = pages * PAGE
@@ -26,13 +26,13 @@ class Memory:
         self.bytes = np.frombuffer(self._map, np.uint8, size, PAGE)
 
     def clear(self, r):
-        """Start over, with numbers of another pool."""
+        """Free all bytes, and choose another pool of numbers."""
         self.bytes[:] = 0xFF  # NaN in every dtype
         self._low, self._high = 0, self.bytes.size
         self.numbers = r.choice((0, 0, 0, 0, 1, 1, 2))
 
     def place(self, r, size, alignment):
-        """Return an offset: mostly of bytes that nothing lies in, straight behind the last or with a gap."""
+        """Return an offset, mostly of free bytes: directly after the last array, or with a gap."""
         gap = r.choice((0, 0, 1, 8, 40)) if alignment == 1 else alignment * r.choice((0, 0, 1, 3))
         if r.random() < 0.03 or self._high - self._low < size + gap + alignment:
             offset = r.randrange(self.bytes.size - size + 1)
@@ -49,7 +49,7 @@ class Memory:
 
 
 class Given(NamedTuple):
-    """An entry as it is passed, and the plain array that it stands for: None if it should be refused."""
+    """An entry as it is passed, and the plain array that it is equal to: None if it should be refused."""
 
     entry: Any
     array: Any
@@ -64,7 +64,7 @@ def address(array):
 
 
 def array_of(given):
-    """What was passed as an array, if it is one."""
+    """Return the entry as an array, if it is one."""
     return given.entry.values if isinstance(given.entry, IndexedSlices) else given.entry
 
 
@@ -113,7 +113,7 @@ def dense(r, memory, dtype, shape, plain):
 
 
 def strided(r, memory, dtype, shape):
-    """An array with any strides: none, reversed, such that elements overlap."""
+    """An array with any strides: zero, negative, or so small that elements overlap."""
     strides, low, high = [], 0, dtype.itemsize
     for side in shape:
         step = r.choice((0, 1, 1, 1, 2, 3, 7)) * dtype.itemsize if r.random() < 0.8 else r.randrange(100)
@@ -127,7 +127,7 @@ def strided(r, memory, dtype, shape):
 
 
 def any_array(r, memory, dtype, style, shape=None):
-    """An array of one of many layouts; the same one of the base class, for the oracle."""
+    """An array of one of many layouts, and the same array of the base class, for the oracle."""
     shape = any_shape(r, memory) if shape is None else shape
     if style == "plain":
         array = dense(r, memory, dtype, shape, plain=True)
@@ -164,7 +164,7 @@ def changing(array, t_list):
 
 
 def odd_entry(r, memory, dtype, t_list):
-    """What is no array: some of it stands for one."""
+    """An entry that is not an array; some can be read as one."""
     array, _ = any_array(r, memory, dtype, "plain")
     chance = r.random()
     if chance < 0.4:

@@ -1,4 +1,4 @@
-"""What a call on any list has to do: by the addresses of all bytes, and by the oracle."""
+"""The expected outcome of a call on any list, from the addresses of all bytes, and from the oracle."""
 
 import numpy as np
 from fuzz_lists import address, array_of
@@ -16,13 +16,13 @@ def byte_addresses(array):
 
 
 def layout_of(array):
-    """What two arrays of one shape have in common if they are views of the same elements."""
+    """A key that two arrays of one shape share if they are views of the same elements."""
     steps = zip(array.strides, array.shape, strict=True)
     return address(array), array.dtype, [(step, side) for step, side in steps if side > 1]
 
 
 def fits(source, target):
-    """Tell whether a target is one for this source; None where that is left open."""
+    """Tell whether a target fits this source; None if either answer is correct."""
     if source.entry is None or target.entry is None:
         return source.entry is target.entry
     if source.array is None or target.array is None:
@@ -36,12 +36,12 @@ def fits(source, target):
         return False
     if np.unique(byte_addresses(array)).size < array.nbytes:
         return False
-    # Strides that interleave without sharing memory are refused too: to prove that they do not is hard.
+    # Strides that interleave without overlap may be refused too: to prove that they do not overlap is hard.
     return True if array.flags.c_contiguous or array.flags.f_contiguous else None
 
 
 def disjoint(sources, targets):
-    """Tell whether no target touches the memory of another entry; None where that is left open."""
+    """Tell whether no target overlaps the memory of another entry; None if either answer is correct."""
     written, read, seen, answer = [], [], {}, True
     for source, target in zip(sources, targets, strict=True):
         if source.array is None or source.array.size == 0:
@@ -63,7 +63,7 @@ def disjoint(sources, targets):
     every = np.concatenate(written)
     if np.unique(every).size < every.size:
         return False
-    # A source that has to be copied anyway may be written to behind that.
+    # A source that is copied before the kernels may be written after that.
     return None if read and np.isin(np.concatenate(read), every).any() else answer
 
 
@@ -73,7 +73,7 @@ def every(answers):
 
 
 def should_be_taken(sources, targets):
-    """Tell whether a list should be clipped, `targets` being None for new arrays; None if left open."""
+    """Tell whether a list should be clipped; `targets` is None for new arrays. None if either is correct."""
     if any(given.array is None and given.entry is not None for given in sources):
         return False
     if targets is None:
@@ -94,7 +94,7 @@ def same_numbers(actual, expected):
 
 
 def expectation(sources, clip_norm, use_norm):
-    """Return (arrays, norm, factor) of the oracle; None for the norm alone where only that is promised."""
+    """Return (arrays, norm, factor) of the oracle; None but for the norm if only that is guaranteed."""
     arrays = [given.array for given in sources]
     with np.errstate(all="ignore"):
         root, unit = ordered_root(arrays) if use_norm is None else (float(use_norm), 1.0)

@@ -1,11 +1,11 @@
-"""Calls numclip with lists of anything, a million of them, and knows what each call has to do.
+"""Calls numclip with a million lists of arbitrary entries, and checks the outcome of each call.
 
     python tests/support/fuzzing.py 1000000 50000    # the cases 1000000 to 1049999
     python tests/support/fuzzing.py 1000123 1        # one of them again
 
-A case follows from its number alone. Its arrays lie in one piece of memory, between NaN and between two pages
-that end the process when they are touched. What comes back is compared, bit for bit, with the oracle; every
-other byte must be as it was; and a call is refused if, and only if, it should be, but for a few overlaps.
+A case is determined by its number. Its arrays lie in one block of memory, between NaN and between two guard
+pages. Results are compared, bit for bit, with the oracle; every other byte must be as it was; and a call must
+be refused if, and only if, it should be, except for a few overlaps.
 """
 
 import faulthandler
@@ -34,7 +34,7 @@ WRONG = [-1.0, float("nan"), "1", None, 1j, True, np.ones(2), liar(__float__=lam
 FORMS = [float, float, float, np.float64, np.asarray, np.float32, Fraction]
 USE_NORMS = [0.5, 3, np.float32(2.0), 1e300, float("inf"), float("nan")]
 CALLS = ["norm", "factor", "new", "new", "in place", "in place", "out", "out", "Clipper", "Clipper"]
-# The others are for objects that claim to be huge, or to lie on a device where there is none.
+# MemoryError and others are for objects that claim to be huge, or to lie on a device without one.
 REFUSED = {False: (TypeError, ValueError)}
 REFUSED[True] = (*REFUSED[False], MemoryError, RuntimeError, ImportError)
 CONTAINERS = [list, list, list, list, tuple, deque, UserList]
@@ -51,7 +51,7 @@ class Case:
         dtypes = DTYPES if r.random() < 0.5 else [r.choice(DTYPES)]
         self.call, self.container = r.choice(CALLS), r.choice(CONTAINERS)
         self.sources, self.targets = [], None
-        self.t_list = []  # made before its entries, as some of them empty it while they are read
+        self.t_list = []  # made before its entries: some of them empty it while they are read
         for _ in range(r.choice((0, 1, 1, 2, 3, 4, 5)) if r.random() < 0.99 else 50):
             self.sources.append(any_entry(r, memory, r.choice(dtypes), style, self.sources, self.t_list))
         self.t_list += [given.entry for given in self.sources]
@@ -78,7 +78,7 @@ class Case:
             return self.r.choice(FORMS)(min(value, sys.float_info.max))
 
     def start(self, bound):
-        """Make the call; return (results, norm, factor), each None where it is not told, and the clipper."""
+        """Make the call; return (results, norm, factor), each None if not returned, and the clipper."""
         t_list = self.t_list if self.container is list else self.container(self.t_list)
         if self.call == "norm":
             return (None, global_norm(t_list), None), None
@@ -94,7 +94,7 @@ class Case:
         return (*clip_by_global_norm(t_list, bound, self.use_norm, out=out), None), None
 
     def run(self):
-        """Make the call and check what it does; return what that was."""
+        """Make the call and check its outcome; return the name of the outcome."""
         bound = self.bound()
         givens = [*self.sources, *(self.targets or ())]
         arrays = [given.array for given in givens if given.array is not None]
@@ -169,7 +169,7 @@ class Case:
 
 
 def main(first, count):
-    """Run the cases; print how many ended how, or the traceback of the first that fails."""
+    """Run the cases; print the counts of the outcomes, or the traceback of the first failure."""
     faulthandler.enable()
     warnings.simplefilter("error")
     if os.environ.get("FUZZ_THREADS"):
@@ -179,7 +179,7 @@ def main(first, count):
     outcomes = Counter()
     for number in range(first, first + count):
         if number % 1000 == 0:
-            print("case", number, file=sys.stderr, flush=True)  # where to look if the process dies
+            print("case", number, file=sys.stderr, flush=True)  # the case to look at if the process dies
         try:
             outcomes[Case(number, small, large).run()] += 1
         except BaseException:

@@ -11,7 +11,7 @@ def raising(error):
 
 
 def liar(**attributes):
-    """An object with some attributes that are wrong."""
+    """An object with some wrong attributes."""
     return type("Liar", (), attributes)()
 
 

@@ -1,4 +1,4 @@
-"""Prints by how many bytes many calls on mixed small lists make the resident memory grow."""
+"""Prints the growth of the resident memory, in bytes, by many calls on mixed small lists."""
 
 import gc
 import os
@@ -20,7 +20,7 @@ def resident():
 
 
 def lists():
-    """Lists of every dtype, alone and together, plain and in need of copies, and some that are refused."""
+    """Lists of every dtype, single and mixed, plain and strided, and some that are refused."""
     plain = [[np.ones(size, dtype) for size in (3, 70, 4097)] for dtype in DTYPES]
     mixed = [array for arrays in plain for array in arrays]
     staged = [np.ones((9, 9), np.float32)[:, ::2], np.ones(5, ">f8"), None]

@@ -1,8 +1,8 @@
-"""What numclip should return, worked out in two slow and readable ways.
+"""The results that numclip should return, computed in two slow and readable ways.
 
-``exact_*`` follow the formula in exact arithmetic. ``ordered_*`` follow the one order of the sum and the one
-rounding of each product that numclip promises, so that results can be compared bit for bit. Nothing here
-imports numclip.
+``exact_*`` follow the formula in exact arithmetic. ``ordered_*`` follow the order of the sum that numclip
+defines, and round each product once, so that results can be compared bit for bit. This module does not import
+numclip.
 """
 
 import math
@@ -17,7 +17,7 @@ ROOT_BITS = 200
 
 
 def base_array(entry):
-    """The array that an entry stands for: the values of an IndexedSlices, the base array of a subclass."""
+    """The array of an entry: the values of an IndexedSlices, the base array of a subclass."""
     return np.asarray(getattr(entry, "values", entry))
 
 
@@ -85,7 +85,7 @@ def exact_root(square):
 
 
 def exact_norm(t_list):
-    """The global norm of a finite list, as a Fraction good to about 200 bits."""
+    """The global norm of a finite list, as a Fraction accurate to about 200 bits."""
     entries = [base_array(entry) for entry in t_list if entry is not None]
     return exact_root(sum((exact_sum_of_squares(as_reals(entry)) for entry in entries), Fraction(0)))
 
@@ -93,8 +93,7 @@ def exact_norm(t_list):
 def exact_clipped(t_list, clip_norm, use_norm=None):
     """Per entry the list of its exactly clipped reals (Fractions, in C order), None for None.
 
-    As promised, nothing changes where the norm, rounded to the dtype in which it is returned, is within
-    clip_norm.
+    Nothing changes if the norm, rounded to the dtype in which it is returned, is at most clip_norm.
     """
     norm = exact_norm(t_list) if use_norm is None else Fraction(float(use_norm))
     returned = rounded(norm, norm_dtype(t_list)) if use_norm is None else float(use_norm)
@@ -107,7 +106,7 @@ def exact_clipped(t_list, clip_norm, use_norm=None):
 
 
 def ulp(exact, dtype):
-    """The distance between neighbouring numbers of `dtype` around an exact value."""
+    """The distance between adjacent numbers of `dtype` around an exact value."""
     info = ml_dtypes.finfo(dtype)
     smallest = Fraction(float(info.smallest_subnormal))
     if exact == 0:
@@ -138,7 +137,7 @@ def largest_error(actual, exact, dtype):
 
 
 def added(sums, errors, terms, term_errors):
-    """Pairs of a sum and its error, added; what the addition rounds off is exact (Knuth's TwoSum)."""
+    """Pairs of a sum and its error, added; the error of the addition is exact (Knuth's TwoSum)."""
     totals = sums + terms
     back = totals - sums
     lost = (sums - (totals - back)) + (terms - back)
@@ -165,7 +164,7 @@ def sum_in_order(values, errors):
 
 
 def square_errors(reals, squares):
-    """What rounding has cut off the squares, rounded once: by Dekker's product, at the ends by Fractions."""
+    """The rounding errors of squares, rounded once: by Dekker's product, at the range limits by Fractions."""
     high = reals * 134217729.0
     high = high - (high - reals)
     low = reals - high
@@ -178,14 +177,14 @@ def square_errors(reals, squares):
 
 
 def reals_in_sum_order(array):
-    """Memory order for an array that is dense in memory (C-contiguous in some order of axes), else C."""
+    """The reals, in memory order if the array is C-contiguous in some order of its axes, else in C order."""
     axes = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
     in_memory_order = array.transpose(axes)
     return as_reals(in_memory_order if in_memory_order.flags.c_contiguous else array)
 
 
 def ordered_sum(t_list, scale=1.0):
-    """The sum of squares and its error; without 64-bit entries, the error is taken for zero."""
+    """The sum of squares and its error, which is 0 without 64-bit entries."""
     wide = norm_dtype(t_list) is np.float64
     pairs = np.zeros((2, len(t_list)))
     for i, entry in enumerate(t_list):
@@ -201,8 +200,8 @@ def ordered_sum(t_list, scale=1.0):
 def ordered_root(t_list):
     """Return (root, unit): the root, to two float64, of the sum of the elements times unit, squared.
 
-    The norm is root / unit. Only where float64 squares overflow or underflow is the unit not 1. A root that
-    is not finite is a float.
+    The norm is root / unit. The unit is 1 unless float64 squares overflow or underflow. A root that is not
+    finite is a float.
     """
     with np.errstate(all="ignore"):
         (total, error), unit = ordered_sum(t_list), 1.0
@@ -258,7 +257,7 @@ def to_half_once(exact, half):
 
 
 def scaled(array, by):
-    """The elements times the factor, rounded as numclip promises, in C order and native byte order."""
+    """The elements times the factor, rounded as numclip defines, in C order and native byte order."""
     kind = array.dtype.type
     if by == 1:
         return native(array)

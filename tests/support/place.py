@@ -1,4 +1,4 @@
-"""Where the CUDA arrays of this process lie: its environment says so, as Numba asks for it at its import."""
+"""The place of this process's CUDA arrays, by environment variables, as Numba reads one at its import."""
 
 import os
 

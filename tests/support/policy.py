@@ -1,6 +1,6 @@
-"""The policy of threads in the hands of a test: lists that are far too small are shared, cores made up.
+"""Changes of the policy of threads for a test: small lists are shared among threads, cores are made up.
 
-Every test replaces parts of the policy here and nowhere else. `setattr` may be that of a monkeypatch.
+Tests replace parts of the policy only by these functions. `setattr` may be that of a monkeypatch.
 """
 
 from numclip._cpu import census, tbb, threads
@@ -30,12 +30,12 @@ def replace(setattr=setattr, **parts):
 
 
 def share_every_list(blocks, setattr=setattr):
-    """Let each call use so many threads, whatever the size of the list."""
+    """Let each call use this number of threads, whatever the size of the list."""
     replace(setattr, serial_elements=0, most_serial=lambda: 0, blocks=lambda elements: blocks)
 
 
 def share_small_lists(elements, available, setattr=setattr):
-    """Let lists of more elements be shared under TBB, among as many threads as are said to have a core."""
+    """Let lists of more elements be shared under TBB, as if this many cores were available."""
     replace(
         setattr,
         serial_elements=elements,

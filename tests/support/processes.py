@@ -1,4 +1,4 @@
-"""Python in a process of its own, with the package that is being tested and what supports the tests."""
+"""Python in a process of its own, with the tested package and tests/support on its path."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ PATHS = os.pathsep.join([str(ROOT), str(SUPPORT)])
 def run_python(*arguments, check=True, timeout=1200, **settings):
     """Run Python with these arguments and environment variables; return the finished process.
 
-    One that hangs is a failure too, at the end of the timeout in seconds.
+    A process that hangs fails after the timeout, in seconds.
     """
     environment = {**os.environ, "PYTHONPATH": PATHS, "PYTHONIOENCODING": "utf-8", **settings}
     command = [sys.executable, *map(str, arguments)]

@@ -1,4 +1,4 @@
-"""A script on the ranks of MPI, as processes of their own."""
+"""A script on ranks of MPI, each a process."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ if MPIEXEC is None:
 
 
 def run_ranks(count, script, *arguments, timeout=300):
-    """Run a script on so many ranks; return what rank 0 prints. An error on one rank ends all of them."""
+    """Run a script on ranks; return the output of rank 0. An error on one rank ends all of them."""
     python = [sys.executable, "-W", "error::RuntimeWarning", "-m", "mpi4py"]
     command = [MPIEXEC, "-n", count, *python, script, *arguments]
     settings = {"PYTHONPATH": PATHS, "OPENBLAS_NUM_THREADS": "1", "OMPI_MCA_rmaps_base_oversubscribe": "1"}

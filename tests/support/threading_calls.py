@@ -1,4 +1,4 @@
-"""Calls from many Python threads, while Numba-parallel functions of another library run in one more."""
+"""Calls from many Python threads, while another thread runs parallel Numba functions of another library."""
 
 import sys
 import threading
@@ -31,7 +31,7 @@ def bits(results, norm):
 
 
 def call(calls, shift, shared, failures):
-    """Clip the shared list into new arrays, and one's own in place, again and again."""
+    """Clip the shared list into new arrays, and the thread's own list in place, again and again."""
     own, expected_own = arrays(shift), bits(*numclip.clip_by_global_norm(arrays(shift), 1.0))
     source = [array.copy() for array in own]
     clipper = numclip.Clipper(own, 1.0)
@@ -47,7 +47,7 @@ def call(calls, shift, shared, failures):
 
 
 def run(calls, others):
-    """Return what has gone wrong."""
+    """Return the errors."""
     failures, stop = [], threading.Event()
     t_list = arrays(1000)
     shared = t_list, bits(*numclip.clip_by_global_norm(t_list, 1.0))

@@ -53,7 +53,7 @@ def four(dtype=np.float32):
 
 
 def leaves_of(tree):
-    """The leaves in the order of the list that the tree stands for."""
+    """The leaves of the tree, in order."""
     if isinstance(tree, dict):
         return [leaf for child in tree.values() for leaf in leaves_of(child)]
     if isinstance(tree, list | tuple):

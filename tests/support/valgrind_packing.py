@@ -1,4 +1,4 @@
-"""Clips lists of all layouts under valgrind: compiled code stays within what was allocated.
+"""Clips lists of all layouts under valgrind: compiled code stays within allocated memory.
 
 Run by a plain Python process, which starts itself again under valgrind and reads its report.
 """
@@ -37,12 +37,12 @@ def clip_everything():
 
 
 def main():
-    # valgrind knows no AVX-512; and Python's own allocator would hide where a block ends.
+    # valgrind does not support AVX-512, and Python's own allocator would hide the ends of blocks.
     settings = {"NUMBA_CPU_NAME": "generic", "PYTHONMALLOC": "malloc", "NPY_DISABLE_CPU_FEATURES": ""}
     paths = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
     with tempfile.TemporaryDirectory() as cache:
         environment = {**os.environ, **settings, "PYTHONPATH": paths, "NUMBA_CACHE_DIR": cache}
-        # Compiled before, so that valgrind sees machine code from the cache and not the compiler.
+        # Compile before: valgrind then executes machine code from the cache, and not the compiler.
         subprocess.run([sys.executable, __file__, "clip"], env=environment, check=True)
         report = Path(cache) / "report"
         command = ["valgrind", "--error-limit=no", "--num-callers=12", "--undef-value-errors=no"]
@@ -50,7 +50,7 @@ def main():
         subprocess.run([*command, sys.executable, __file__, "clip"], env=environment, check=True)
         text = report.read_text(errors="replace")
     errors = re.findall(r"Invalid (?:read|write) of size \d+\n(?:==\d+==.*\n)*?(?===\d+== \n)", text)
-    # Machine code of Numba has no name and no file for valgrind.
+    # To valgrind, Numba's machine code has no symbol and no file.
     ours = [error for error in errors if re.search(r"\n==\d+== +at 0x[0-9A-F]+: \?\?\?", error)]
     print(f"{len(errors)} invalid accesses, {len(ours)} in compiled code; {text.splitlines()[-1]}")
     if ours:

@@ -1,4 +1,4 @@
-"""Containers come back as what they were, with the clipped arrays wherever the original has its own."""
+"""Containers are returned with their class, with clipped arrays wherever the original has its own."""
 
 import dataclasses
 import functools
@@ -34,7 +34,7 @@ class AttrDict(dict):
 
 
 class TwofoldDict(OrderedDict):
-    """Keeps what it is given under an attribute too, as the outputs of models in transformers do."""
+    """Keeps items as attributes too, like the outputs of models in transformers."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -50,7 +50,7 @@ class TwofoldDict(OrderedDict):
 
 
 class TrackedDict(dict):
-    """Tells a tracker what it is given, as containers of Keras do."""
+    """Reports items to a tracker, like containers of Keras."""
 
     def __init__(self, values=None, tracker=None):
         self.tracker = tracker
@@ -120,7 +120,7 @@ class OwnMapping(Mapping):
 
 
 class Frozen(OwnMapping):
-    """Gives its nested dicts as mappings of its class, made anew at each access."""
+    """Returns nested dicts as mappings of its class, made anew at each access."""
 
     def __getitem__(self, key):
         value = super().__getitem__(key)
@@ -133,7 +133,7 @@ class Frozen(OwnMapping):
 
 
 class Config:
-    """Is like a mapping without being one."""
+    """Has the methods of a mapping, and is none."""
 
     def __init__(self, **values):
         object.__setattr__(self, "_fields", values)
@@ -205,7 +205,7 @@ def pair():
 
 def caching():
     made = Caching(three(), four())
-    assert made.flat[0] == 3  # it is in the cache from now on
+    assert made.flat[0] == 3  # the property is cached from now on
     return made
 
 
@@ -333,7 +333,7 @@ def test_a_container_that_refers_to_itself():
 
 
 def test_a_dataclass_with_code_of_its_own_is_looked_at():
-    """Each way to keep an array elsewhere, or to give another one, that makes a class less than simple."""
+    """Each way to keep an array elsewhere, or to return another one, by which a class is not simple."""
 
     @dataclasses.dataclass
     class Plain:
@@ -428,14 +428,14 @@ class ClosesAtTheEnd(dict):
 
 
 class Copying(OwnMapping):
-    """Gives a copy of an array at each access."""
+    """Returns a copy of an array at each access."""
 
     def __getitem__(self, key):
         return super().__getitem__(key).copy()
 
 
 class Doubling(list):
-    """Gives other elements by a subscript than by iteration, which nobody can put together."""
+    """Returns other elements by subscript than by iteration, so that no copy can have both."""
 
     def __iter__(self):
         return (element * 2 for element in super().__iter__())

@@ -1,4 +1,4 @@
-"""What the functions of trees refuse, by the path to it."""
+"""Errors of the functions of trees, which name the path to the leaf."""
 
 import numpy as np
 import pytest

@@ -1,6 +1,7 @@
-"""What a CUDA array is: where it lies, what it holds, its stream, and how another one like it is made.
+"""The properties of a CUDA array: address, dtype and stream, and how to make another one like it.
 
-One class for each library, found by the type of an array; nothing is imported that the caller has not.
+One class for each library, found by the type of an array. No library is imported that the caller has not
+imported.
 """
 
 from functools import cache
@@ -14,7 +15,7 @@ from numclip._cuda.libraries.torch import Torch
 
 
 def library(array: Any) -> Interface:
-    """Return what reads an array."""
+    """Return the interface to the library of an array."""
     return _library(array.__class__)
 
 
@@ -27,6 +28,6 @@ def _library(cls: type) -> Interface:
         return CuPy()
     if "jaxlib" in modules:
         return Jax()
-    # Numba's simulator says that its arrays are those of a device, and has nothing else to say of them.
+    # Arrays of Numba's simulator have the attribute of device arrays, but no interface.
     simulated = hasattr(cls, "__cuda_ndarray__") and not hasattr(cls, "__cuda_array_interface__")
     return Simulated() if simulated else Interface()

@@ -12,12 +12,12 @@ Array = NDArray[Any]
 
 
 class Jax(Interface):
-    """JAX's arrays: nobody may write to them, and JAX may take them back while a kernel still reads them."""
+    """JAX's arrays: immutable, and JAX may reuse the memory of freed ones while a kernel still reads them."""
 
     immutable = reuses_memory = True
 
     def interface(self, array: Any) -> dict[str, Any]:
-        """Return the interface by way of DLPack: it knows bfloat16, any order of axes and JAX's streams."""
+        """Return the interface by DLPack, which supports bfloat16, any order of axes and JAX's streams."""
         return dlpack.interface(array, LEGACY)
 
     def _device(self, interface: dict[str, Any]) -> int | None:
@@ -31,5 +31,5 @@ class Jax(Interface):
         return super().describe(array, label)
 
     def locate(self, array: Any) -> Place | None:
-        """Return where an array lies, or None if it takes a closer look."""
+        """Return the place of an array, or None if it needs `describe`."""
         return None if len(array.devices()) > 1 else super().locate(array)

@@ -6,10 +6,10 @@ from numclip._cuda.libraries.interface import Interface
 
 
 class Simulated(Interface):
-    """Arrays of Numba's simulator, which have no interface: their memory is the host's."""
+    """Arrays of Numba's simulator, which have no interface and lie in the memory of the host."""
 
     def interface(self, array: Any) -> dict[str, Any]:
-        """Return the interface that an array of a device would have."""
+        """Return the interface that an array on a device would have."""
         return {
             "data": (array.ctypes.data if array.size else 0, not array.flags.writeable),
             "shape": tuple(array.shape),

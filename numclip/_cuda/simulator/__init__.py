@@ -1,1 +1,1 @@
-"""What a CUDA device does, for Numba's simulator: kernels run as Python, on the memory of the host."""
+"""Driver and intrinsics for Numba's simulator: kernels run as Python, on the memory of the host."""

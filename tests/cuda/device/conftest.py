@@ -11,7 +11,7 @@ elif not PTX:
 
 @pytest.fixture
 def short_chunks(monkeypatch):
-    """Chunks of 32, and runs of 32 chunks: all levels of the sum from a list that the simulator can take."""
+    """Chunks of 32, and runs of 32 chunks: all levels of the sum in a list small enough to simulate."""
     if PTX:
         pytest.skip("kernels are compiled for chunks of 4096")
     from numclip._cuda.pack import table_of

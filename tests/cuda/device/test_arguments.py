@@ -100,7 +100,7 @@ def test_new_arrays_keep_the_order_of_the_axes(rng):
 @pytest.mark.parametrize("library", [FakeTorch, FakeCuPy])
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.complex128], ids=str)
 def test_arrays_of_a_library_give_arrays_of_that_library(monkeypatch, handles, rng, library, dtype):
-    """By its own functions, and on its current stream."""
+    """They are allocated by its own functions, on its current stream."""
     module = library()
     monkeypatch.setitem(sys.modules, module.__name__, module)
     kind = module.array_type

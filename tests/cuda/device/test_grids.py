@@ -1,4 +1,4 @@
-"""What takes a whole grid: blocks in any order, long lists, arrays beyond 2**31, and counts of accesses."""
+"""Whole grids: blocks in any order, long lists, arrays beyond 2**31, and counts of accesses."""
 
 import mmap
 import random
@@ -44,7 +44,7 @@ def test_the_order_of_blocks_and_threads_changes_no_bit(options, rng, schedule, 
 
 
 def test_fused_products_change_no_bit(options, rng):
-    """The assembler may fuse a product that is not rounded by itself with the sum that it feeds."""
+    """The assembler may fuse a product without a rounding mode with the sum that it feeds."""
     options.code = {"contract": True}
     for dtype in DTYPES:
         for clip_norm in (0.3, 1e9):
@@ -63,7 +63,7 @@ def test_an_array_of_several_runs(rng):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs to reserve addresses without memory")
 def test_addresses_beyond_four_gigabytes(options, rng):
-    """Only the blocks at the two ends of the array are run: the pages between are never touched."""
+    """Only the blocks at the two ends of the array are run: the pages between are never mapped."""
     length = 2**31 + 4096 * 300 + 77
     reserve_nothing = getattr(mmap, "MAP_NORESERVE", 0x4000)  # Python has the name since 3.13
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | reserve_nothing

@@ -1,4 +1,4 @@
-"""How many launches a call is, what the blocks of one leave to each other, and what is uploaded."""
+"""The launches of a call, the results that blocks pass to each other, and uploads."""
 
 from types import SimpleNamespace
 
@@ -36,7 +36,7 @@ def on_devices(*arrays):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_call_is_two_launches(launches, rng, dtype):
-    """A second pass, too, is decided on the device."""
+    """The device itself decides on a second pass."""
     for scale in (1.0, 1e-200 if dtype == np.float64 else 1e-3):
         grads = on_devices((random_array(rng, dtype, (40,)) * scale).astype(dtype), np.zeros(0, dtype))
         clipper = numclip.Clipper(grads, scale)
@@ -64,7 +64,7 @@ SIZES = {
 @pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1.0), (np.float64, 1.0), (np.float64, 1e-200)])
 def test_whoever_is_last_sums_what_the_others_left(rng, short_chunks, sizes, dtype, scale):
-    """Again and again: each call leaves the counters as it has found them."""
+    """Repeatedly: each call resets its counters."""
     t_list = [(random_array(rng, dtype, (size,)) * scale).astype(dtype) for size in sizes]
     grads = on_devices(*t_list)
     clipper = numclip.Clipper(grads, np.inf)

@@ -1,4 +1,4 @@
-"""A margin, the scale of the loss, what a non-finite norm does, and a callable threshold: as on the CPU."""
+"""The options eps, loss_scale and nonfinite, and a callable threshold: as on the CPU."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_a_step_that_is_skipped_and_one_that_raises(dtype, value):
 
 
 def test_a_callable_threshold():
-    """Asked once with the norm; it may itself clip on the same stream."""
+    """The callable is called once, with the norm; it may itself clip on the same stream."""
     host = three_and_four()
     grads, asked = [*map(on_device, host)], []
 

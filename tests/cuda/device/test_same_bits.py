@@ -30,7 +30,7 @@ def as_norm(norm):
 
 
 def assert_as_on_the_cpu(t_list, clip_norm, use_norm=None):
-    """New arrays and in place: the results, and that nothing else is written."""
+    """Compare results in new arrays and in place; no other memory may change."""
     expected, norm = numclip.clip_by_global_norm(t_list, clip_norm, use_norm)
     before = [content(entry) for entry in t_list]
     clipped, device_norm = numclip.clip_by_global_norm([*map(on_device, t_list)], clip_norm, use_norm)
@@ -121,7 +121,7 @@ def test_clip_norms_of_all_sizes(rng, dtype, clip_norm):
 
 
 def test_rounding_ties_of_the_halves(rng):
-    """Every bit pattern near a few, times a factor with many bits."""
+    """All bit patterns near a few ties, times a factor with many bits."""
     for dtype in (np.float16, BFLOAT16):
         bits = (rng.integers(0, 2**16, 600)).astype(np.uint16).view(dtype)
         finite = bits[np.isfinite(bits.astype(np.float32))]
@@ -131,7 +131,7 @@ def test_rounding_ties_of_the_halves(rng):
 
 @pytest.mark.parametrize("in_place", [True, False])
 def test_what_is_not_clipped_is_copied_bit_for_bit(monkeypatch, in_place):
-    """With the payload of a NaN, which no arithmetic keeps; in place, nothing is written at all."""
+    """With the payload of a NaN, which arithmetic would change; in place, nothing is written."""
     array = np.array([0x7F812345, 0x3F800000, 0xFFC54321, 0x00000001] * 9, np.uint32)
     before = array.copy()
     grads = [on_device(array.view(np.float32))]

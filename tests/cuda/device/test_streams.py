@@ -1,4 +1,4 @@
-"""The order of the work on several streams, and what is held until it is done."""
+"""The order of the work on several streams, and references that are held until it is done."""
 
 import sys
 from types import SimpleNamespace
@@ -17,7 +17,7 @@ from numclip._cuda.workspace import MOST_UPLOADS, SMALL, Workspace, shared_works
 
 @pytest.fixture
 def work(monkeypatch):
-    """What is enqueued, in order: events that a stream records, or waits for, and launches."""
+    """The enqueued work, in order: events that a stream records or waits for, and launches."""
     done, launch, event_class = [], driver.launch, driver.Event
 
     class Event(event_class):
@@ -47,7 +47,7 @@ def work(monkeypatch):
 
 
 def waits(done):
-    """Return pairs (stream, the one that waits for it) before and after the launches."""
+    """Return the pairs (stream, stream that waits for it), before and after the launches."""
     launched = [i for i, (what, _, _) in enumerate(done) if what == "launch"]
     recorded, before, after = {}, set(), set()
     for i, (what, event, stream) in enumerate(done):
@@ -74,7 +74,7 @@ def cupy(monkeypatch):
 
 
 def test_a_stream_that_is_given_allocates_and_waits_for_the_current_one(work, torch):
-    """What a pool reuses may still be in use on another stream."""
+    """A pool may reuse memory that is still in use on another stream."""
     for call in (
         lambda grads: numclip.clip_by_global_norm(grads, 1.0, stream=5),
         lambda grads: numclip.global_norm(grads, stream=SimpleNamespace(cuda_stream=6)),
@@ -101,7 +101,7 @@ def test_arrays_are_held_until_a_stream_that_is_given_is_done_with_them(work, to
 
 
 def test_arrays_of_two_libraries_are_put_in_order(work, torch, cupy):
-    """The stream of the first array does the work; that of the other library is waited for, and waits."""
+    """The stream of the first array does the work: it waits for the other one, which then waits for it."""
     first, second = three_and_four()
     grads = [torch.Tensor(first), cupy.ndarray(second)]
     clipped, norm = numclip.clip_by_global_norm(grads, 1.0)
@@ -142,7 +142,7 @@ def test_numbers_on_the_device_are_entries_too(work, torch, cupy):
 
 
 def test_a_clipper_waits_for_itself_where_its_stream_changes(work, torch, monkeypatch):
-    """Its calls share memory: one that starts before another is done would count its blocks."""
+    """Its calls share memory: overlapping calls would count each other's blocks."""
     grads = [*map(torch.Tensor, three_and_four())]
     clipper = numclip.Clipper(grads, 1.0)
     clipper()
@@ -155,13 +155,13 @@ def test_a_clipper_waits_for_itself_where_its_stream_changes(work, torch, monkey
     torch.current = 60
     monkeypatch.setattr(driver, "is_capturing", lambda stream: stream == 60)
     work.done.clear()
-    clipper()  # what is captured cannot wait for what is not
+    clipper()  # captured work cannot wait for work that is not captured
     assert waits(work.done) == (set(), set())
     assert not any(what == "record" for what, _, _ in work.done)
 
 
 def test_arrays_of_jax(work, rng):
-    """Whatever their dtype and order; nobody writes to them, and they are held until the kernels are done."""
+    """Of any dtype and order: they are not written, and are referenced until the kernels are done."""
     from ml_dtypes import bfloat16
 
     host = [
@@ -187,7 +187,7 @@ def test_arrays_of_jax(work, rng):
 
 
 def test_a_tensor_without_memory_is_refused(torch, cupy):
-    """Those of a DTensor lie in another one, a FakeTensor has none."""
+    """The elements of a DTensor lie in another tensor; a FakeTensor has none."""
     array, target = np.ones(3, np.float32), np.ones(3, np.float32)
     for no_memory, memory in (
         (torch.Tensor(array, address=0), torch.Tensor(array)),
@@ -232,7 +232,7 @@ class Reader:
 
 
 def test_a_large_workspace_is_given_back():
-    """Arrays with gaps take buffers as large as they are: no reason to keep so much for ever, or twice."""
+    """Arrays with gaps need buffers of their size, which must not be kept for ever, or twice."""
     workspace, reader = Workspace(5), Reader()
     sizes = [100, 150, 5 * SMALL, 5 * SMALL - 1, 2 * SMALL, 100, SMALL // 2]
     for size in sizes:

@@ -1,6 +1,6 @@
-"""The public functions on CUDA arrays, for tests that were written for NumPy's: one body of tests for both.
+"""The public functions on CUDA arrays, for tests of NumPy arrays: one body of tests for both.
 
-A test calls them with NumPy arrays; they go to the simulated device and back, and share their memory.
+A test calls them with NumPy arrays; the device arrays share their memory, and results are NumPy arrays again.
 """
 
 from place import PTX
@@ -23,7 +23,7 @@ for layouts in (arrays.LAYOUTS, arrays.WRITABLE_LAYOUTS):
 
 
 class Passage:
-    """The way of arrays to the device and back: one that comes home is the one that went."""
+    """Arrays to the device and back: an array that was passed comes back as the same object."""
 
     def __init__(self):
         self.there, self.back = {}, {}

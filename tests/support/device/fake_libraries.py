@@ -1,4 +1,4 @@
-"""As much of torch, CuPy and JAX as a plan calls, on NumPy arrays; they note where they allocate."""
+"""Fakes of the functions of torch, CuPy and JAX that a plan calls, on NumPy arrays; they log allocations."""
 
 import ctypes
 import types
@@ -46,7 +46,7 @@ class FakeTorch(Library):
 
         shape = property(lambda self: self.array.shape)
         dtype = property(lambda self: f"torch.{self.array.dtype.name}")
-        __cuda_array_interface__ = property(lambda self: 1 / 0)  # slow, and no help with bfloat16
+        __cuda_array_interface__ = property(lambda self: 1 / 0)  # unused: slow, and without bfloat16
 
         def is_neg(self):
             return False
@@ -135,7 +135,7 @@ class FakeCuPy(Library):
 
 
 class FakeJaxArray:
-    """An array of JAX on a device: it has DLPack, whatever its dtype and order, and says who waits for it."""
+    """An array of JAX on a device: it has DLPack, for any dtype and order, and logs the waiting streams."""
 
     __module__ = "jaxlib._jax"
 
@@ -158,7 +158,7 @@ class FakeJaxArray:
 
 
 def as_on_a_device(capsule):
-    """Return a capsule of NumPy's whose memory is said to be that of device 0."""
+    """Return a DLPack capsule of NumPy, changed to claim the memory of device 0."""
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.argtypes, get_pointer.restype = (ctypes.py_object, ctypes.c_char_p), ctypes.c_void_p
     device = (ctypes.c_int32 * 2).from_address(get_pointer(capsule, b"dltensor") + 8)

@@ -1,7 +1,7 @@
-"""A grid of threads on the host that runs much faster than the simulator's, and always in one order.
+"""A grid of threads on the host, much faster than the simulator's, and always in the same order.
 
-The simulator has a thread of the host for each of the device, and polls those of a block, which all want the
-interpreter's lock. Here they are greenlets: each runs up to the next barrier, and then its neighbour does.
+The simulator runs each device thread as a thread of the host, and polls those of a block, which contend for
+the GIL. Here they are greenlets: each runs up to the next barrier, then the next one runs.
 """
 
 import random
@@ -30,7 +30,7 @@ def lane():
 
 
 def run_block(work, block, size):
-    """Run `work` in so many threads, up to a barrier in all of them, and on to the next."""
+    """Run `work` in `threads` threads: all up to a barrier, then all up to the next."""
     team = [Thread(work, number, block) for number in range(size)]
     while team:
         for thread in team:
@@ -39,7 +39,7 @@ def run_block(work, block, size):
 
 
 class Device:
-    """What a thread sees as `cuda`."""
+    """The module `cuda`, as a thread sees it."""
 
     def __init__(self, blocks, threads):
         self.gridDim, self.blockDim = SimpleNamespace(x=blocks), SimpleNamespace(x=threads)
@@ -50,7 +50,7 @@ class Device:
 
 @contextmanager
 def _seen_as_cuda(device):
-    """Put it into all modules with kernels."""
+    """Replace `cuda` by it in all modules with kernels."""
     cuda = numba.cuda
     homes = [home for name, home in sys.modules.items() if name.startswith("numclip._cuda.")]
     homes = [home.__dict__ for home in homes if getattr(home, "cuda", None) is cuda]
@@ -64,7 +64,7 @@ def _seen_as_cuda(device):
 
 
 def launch(kernel, blocks, size, stream, *arguments):
-    """Run a kernel, block after block, in an order that nothing may depend on."""
+    """Run a kernel, block after block, in an order on which results must not depend."""
     with _seen_as_cuda(Device(blocks, size)):
         for block in random.Random(blocks).sample(range(blocks), blocks):
             run_block(lambda: kernel.body.py_func(*arguments), block, size)

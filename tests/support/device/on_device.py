@@ -1,4 +1,4 @@
-"""Arrays of a library that has nothing but ``__cuda_array_interface__``: of any layout, and of bfloat16."""
+"""Arrays of a library with ``__cuda_array_interface__`` alone: of any layout, and of bfloat16."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ from numclip import IndexedSlices
 
 
 def place(array):
-    """Tell the device of the memory of an array."""
+    """Register the memory of an array with the device."""
     return array
 
 
 def interface_of(array):
-    """What a library that has nothing else says of an array on a device."""
+    """The CUDA array interface of an array on a device."""
     return {
         "version": 3,
         "shape": array.shape,
@@ -22,7 +22,7 @@ def interface_of(array):
 
 
 class DeviceArray:
-    """A NumPy array in the guise of a CUDA array."""
+    """A NumPy array that claims to be a CUDA array."""
 
     def __init__(self, array, **interface):
         self.array = place(array)
@@ -35,7 +35,7 @@ class DeviceArray:
 
 
 def on_device(entry):
-    """The entry with its array as one of the device, its layout included; it shares the memory."""
+    """The entry with its array as a device array of the same layout, which shares the memory."""
     if entry is None:
         return None
     if isinstance(entry, IndexedSlices):

@@ -16,7 +16,7 @@ SCOPE = re.compile(r"\{([^{}]*\.reg[^{}]*)\}")
 
 
 def rename_inner_registers(body):
-    """Give the registers that are declared in a scope of their own names that nothing outside has."""
+    """Rename registers that are declared in an inner scope, to names that are unique in the kernel."""
     numbers = itertools.count(1_000_000)
 
     def rename(scope):
@@ -29,7 +29,7 @@ def rename_inner_registers(body):
 
 
 def steps_of(instruction):
-    """Return an instruction as several, where threads exchange values: put it, then take one."""
+    """Return an instruction as a list of steps: an exchange between threads is a put, then a take."""
     team = {"shfl.sync.down.b32": "warp", "vote.sync.any.pred": "warp", "bar.red.or.pred": "block"}
     if instruction.name not in team or instruction.predicate:
         return [instruction]
@@ -47,7 +47,7 @@ def steps_of(instruction):
 
 
 class End(NamedTuple):
-    """What comes after a basic block: its kind, the block that it jumps to, and the one that follows it."""
+    """The end of a basic block: its kind, the block that it jumps to, and the block after it."""
 
     kind: str  # "go", "jump", "branch", "exit", or a barrier: "block" or "warp"
     target: int = -1

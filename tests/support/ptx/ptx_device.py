@@ -1,7 +1,7 @@
 """A device that runs compiled kernels on the host; to be imported before numclip's CUDA side.
 
-What the host code asks of Numba's CUDA API is answered here. A launch compiles the kernel to PTX, as for a
-device, and a grid runs that. The memory of the device is the host's, where it has been given to the device.
+This module replaces the CUDA API that the host code calls. A launch compiles the kernel to PTX, as for a
+device, and a grid runs that. The memory of the device is that memory of the host that was given to it.
 """
 
 import ctypes
@@ -41,7 +41,7 @@ class DeviceArray(on_device.DeviceArray):
 
 
 def device_array(shape, dtype, strides=None):
-    # A device gives out memory that is aligned to 256 bytes, and full of whatever was there before.
+    # As on a device, memory is aligned to 256 bytes, and not cleared.
     like = (
         np.lib.stride_tricks.as_strided(np.empty(1, dtype), shape, strides)
         if strides is not None
@@ -62,7 +62,8 @@ def from_cuda_array_interface(description, owner, sync):
     return scalar
 
 
-# --- the driver: as much of it as is called, on the memory of the host --------------------------------------
+# --- the driver: the functions that are called, on the memory of the host
+# ------------------------------------
 
 
 @cache
@@ -79,7 +80,7 @@ def code_of(ptx, options):
 
 
 class Driver:
-    """The bindings of the CUDA driver: all work is done at once, and put down in a log."""
+    """The bindings of the CUDA driver: all work is done at once, and logged."""
 
     CUpointer_attribute, CUdevice_attribute = cu.CUpointer_attribute, cu.CUdevice_attribute
     CUstreamCaptureStatus, CUevent_flags = cu.CUstreamCaptureStatus, cu.CUevent_flags
@@ -90,7 +91,7 @@ class Driver:
         self.context = True  # whether this thread has one
 
     def __getattr__(self, name):
-        """Return a function that does nothing but to be put down."""
+        """Return a function that only logs its call."""
         return lambda *arguments: self._done(name, *arguments)
 
     def _done(self, name, *arguments, result=()):

@@ -1,7 +1,7 @@
 """A grid of threads that runs translated PTX, on the memory of the host.
 
-All threads that are at the same basic block run it together, as vectors. Which block of code is next,
-and which of the threads there go first, is up to the schedule: a device promises nothing about it.
+All threads that are at the same basic block run it together, as vectors. The schedule chooses the next block
+of code, and which of its threads run: a device guarantees no order.
 """
 
 import weakref
@@ -10,12 +10,12 @@ from collections import Counter
 import numpy as np
 
 WARP = 32
-ADDRESSES = 2**47  # of a process
+ADDRESSES = 2**47  # the address space of a process
 FIRST = 4096
 
 
 class Memory:
-    """The memory of the host by address, as far as it has been given to the device."""
+    """The memory of the host that was given to the device, by address."""
 
     def __init__(self):
         self._spans, self._edges, self._views = Counter(), None, {}
@@ -33,7 +33,7 @@ class Memory:
         self._edges = None
 
     def _bounds(self):
-        """Return where the pieces of memory begin and end, those that overlap or touch taken together."""
+        """Return the bounds of the regions of memory; regions that overlap or touch are merged."""
         if self._edges is None:
             self._spans = +self._spans
             begins, ends = np.array(sorted(self._spans), np.uint64).reshape(-1, 2).T
@@ -43,7 +43,7 @@ class Memory:
         return self._edges
 
     def view(self, dtype):
-        """Return all addresses as one array, of which no more may be looked at than is there."""
+        """Return the whole address space as one array; only memory of the device may be accessed."""
         if dtype not in self._views:
             interface = {"data": (FIRST, False), "shape": (ADDRESSES // dtype.itemsize,), "version": 3}
             interface["typestr"] = dtype.str
@@ -51,7 +51,7 @@ class Memory:
         return self._views[dtype]
 
     def index(self, addresses, size):
-        """Return the indices of elements of so many bytes; they are aligned, and the device's."""
+        """Return the indices of elements of this size; raise unless they are aligned and on the device."""
         assert not (addresses & np.uint64(size - 1)).any(), "a misaligned address"
         begins, ends = self._bounds()
         at = begins.searchsorted(addresses, "right") - 1
@@ -77,7 +77,7 @@ class Grid:
         self.accesses = Counter()
         self.trace = None
 
-    # --- what the translated code calls ---------------------------------------------------------------------
+    # --- functions for the translated code ------------------------------------------------------------------
 
     def tid(self, on):
         return self._thread[on]
@@ -117,7 +117,7 @@ class Grid:
         self.memory.view(vector)[index] = elements.view(vector)[:, 0]
 
     def increment(self, addresses, last, on):
-        """Count up a number in memory, from `last` to 0, a thread at a time; return what was there."""
+        """Increment a number in memory, from `last` to 0, a thread at a time; return the old values."""
         dtype, index = self._global("atom", addresses, np.dtype(np.uint32), 1, on)
         view, old = self.memory.view(dtype), np.empty(on.size, dtype)
         last = np.broadcast_to(last, on.shape)
@@ -126,7 +126,7 @@ class Grid:
             view[index[i]] = 0 if old[i] >= last[i] else old[i] + 1
         return old
 
-    # --- what threads exchange between two barriers ---------------------------------------------------------
+    # --- exchange of values between threads -----------------------------------------------------------------
 
     def put(self, value, on):
         self._put[on] = value
@@ -160,8 +160,8 @@ class Grid:
     # --- the schedule ---------------------------------------------------------------------------------------
 
     def _next(self, ready, schedule):
-        """Take threads that are ready: a block of the code, and those that run it now."""
-        if schedule == "together":  # the first in the code: so threads that have parted meet again
+        """Return a block of the code, and the ready threads that run it now."""
+        if schedule == "together":  # the first in the code: so that diverged threads converge
             number = min(ready)
             return number, np.concatenate(ready.pop(number))
         number = self.rng.choice(sorted(ready))
@@ -201,7 +201,7 @@ class Grid:
         assert done == self.all, "threads wait at a barrier that others do not come to"
 
     def _wait(self, kind, waiting, on, follower, size, ready):
-        """Let threads wait for the others of their team, and go on with those of which all are there."""
+        """Let threads wait at a barrier, and release those whose warp or block is complete."""
         self.accesses[f"barrier of the {kind}"] += on.size
         waiting[on] = follower
         teams = np.unique(on // size)
@@ -229,10 +229,10 @@ def launch(
     seed=0,
     trace=None,
 ):
-    """Run a kernel, and return how often its threads have done what.
+    """Run a kernel, and return the counts of its operations.
 
     `order` lists the blocks as they come to the device, `resident` of them at a time. The schedule is
-    "together", or at random by "warps" or "threads". `trace` is told of each access to global memory.
+    "together", or at random by "warps" or "threads". `trace` is called for each access to global memory.
     """
     order = range(blocks) if order is None else order
     rng = np.random.default_rng(seed)

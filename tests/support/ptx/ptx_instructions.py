@@ -35,7 +35,7 @@ ARITHMETIC = {
     "not": "~{}",
 }
 SHIFTS = {"shl": "<<", "shr": ">>"}
-# What may stand between the name and the type of an instruction, on floating numbers and on others.
+# The modifiers between the name and the type of an instruction, on floating-point numbers and on others.
 PLAIN = {(name, floating): [[]] for name in ARITHMETIC for floating in (False, True)}
 PLAIN |= {("mul", False): [["lo"]], ("mad", False): [["lo"]], ("mad", True): [], ("fma", False): []}
 PLAIN |= {(name, True): [["rn"]] for name in ("fma", "div", "sqrt")}
@@ -48,7 +48,7 @@ COMPARISONS = {
     "gt": "{} > {}",
     "ge": "{} >= {}",
 }
-# Where a NaN makes a comparison true.
+# Comparisons that are true if an operand is NaN.
 UNORDERED = {
     "neu": "{} != {}",
     "equ": "~(({0} < {1}) | ({0} > {1}))",
@@ -105,7 +105,7 @@ def dtype_of(suffix):
 
 
 class Translator:
-    """What translates the instructions of a kernel, given its registers, parameters and shared memory.
+    """Translates the instructions of a kernel, given its registers, parameters and shared memory.
 
     `contract` fuses products without a rounding mode with the sums that they feed: the assembler may do that.
     `constants` are what the statements refer to.
@@ -285,7 +285,7 @@ class Translator:
         upper, lower = self._read(bits, dtype), self._read(into, dtype)
         return [self._write(target, f"pack({lower}.astype(np.uint32), {upper}.astype(np.uint32))", dtype)]
 
-    # --- what threads exchange, see `steps_of` --------------------------------------------------------------
+    # --- exchange of values between threads, see `steps_of` -------------------------------------------------
 
     def _put(self, instruction):
         dtype = dtype_of(instruction.opcode[1])

@@ -1,4 +1,4 @@
-"""Right uses, of which a type checker should have nothing to say; `assert_type` says what they return."""
+"""Correct uses, in which a type checker should find nothing; `assert_type` states what they return."""
 
 from collections import OrderedDict
 from typing import Any, assert_type
