@@ -16,6 +16,11 @@ READ_ONLY = np.array([3.0, 4.0])
 READ_ONLY.flags.writeable = False
 
 
+@njit
+def clip_to_a_list(t_list):
+    return numclip.clip_by_global_norm(t_list, 1.0, out=[t_list[0]])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -28,7 +33,8 @@ READ_ONLY.flags.writeable = False
         (lambda: clip((ONE,), ONE), "clip_norm should be a real number in compiled code. Received array"),
         (lambda: clip_given((ONE,), 1.0, "5"), "use_norm should be a real number in compiled code"),
         (lambda: clip_to((ONE,), 1.0, (ONE, ONE)), "out has 2 entries, t_list has 1"),
-        (lambda: clip_to((ONE,), 1.0, List([ONE])), "out should be a container like t_list"),
+        (lambda: clip_to((ONE,), 1.0, List([ONE])), "out should be a container like t_list. Received List"),
+        (lambda: clip_to_a_list(List([ONE])), "out should be a container like t_list. Received list"),
         (lambda: clip_to((ONE,), 1.0, (np.ones(2, np.float32),)), "out[0] has dtype float32"),
         (lambda: clip_to((ONE,), 1.0, (np.ones((2, 1)),)), "out[0] has 2 axes, t_list[0] has 1"),
         (lambda: clip_to((ONE, None), 1.0, (ONE, ONE)), "out[1] is array(float64, 1d, C), t_list[1] is none"),
@@ -61,6 +67,12 @@ def test_a_value_raises_and_nothing_is_written(call, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         call(array)
     np.testing.assert_array_equal(array, [0.3, 0.4])
+
+
+def test_read_only_arrays_are_clipped_to_new_ones():
+    (clipped,), norm = clip((READ_ONLY,), 1.0)
+    assert norm == 5.0
+    np.testing.assert_array_equal(clipped, numclip.clip_by_global_norm([READ_ONLY], 1.0)[0][0])
 
 
 def test_numbers_of_every_kind():

@@ -9,6 +9,7 @@ from numba.core.errors import TypingError
 from numclip._core.dtypes import BY_NAME, ElementType
 from numclip._core.jit import helper
 
+_CONTAINERS = (types.BaseTuple, types.ListType, types.List)
 _DTYPES = (types.float32, types.float64, types.complex64, types.complex128)
 
 
@@ -31,7 +32,7 @@ def entries_of(container: Any, name: str) -> list[tuple[str, Any]]:
     """Return the label and the type of each entry; of a list, whose entries have one type, one."""
     if isinstance(container, types.BaseTuple):
         entries = [(f"{name}[{i}]", typ) for i, typ in enumerate(container)]
-    elif isinstance(container, types.ListType | types.List):
+    elif isinstance(container, _CONTAINERS):
         entries = [(f"an entry of {name}", container.dtype)]
     else:
         raise TypingError(f"{name} should be a tuple, a typed list or a list of arrays. Received {container}")
@@ -64,7 +65,7 @@ def check_types(t_list: Any, clip_norm: Any, use_norm: Any, out: Any, eps: Any, 
 def _check_out(t_list: Any, out: Any) -> None:
     """Raise for an `out` that cannot receive the results."""
     entries, targets = entries_of(t_list, "t_list"), entries_of(out, "out")
-    if isinstance(t_list, types.BaseTuple) != isinstance(out, types.BaseTuple):
+    if not any(isinstance(t_list, kind) and isinstance(out, kind) for kind in _CONTAINERS):
         raise TypingError(f"out should be a container like t_list. Received {out}")
     if len(entries) != len(targets):
         raise TypingError(f"out has {len(targets)} entries, t_list has {len(entries)}")
