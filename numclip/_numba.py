@@ -74,11 +74,12 @@ def _clip_by_global_norm(
     eps: Any = 0.0,
     loss_scale: Any = 1.0,
     nonfinite: Any = "nan",
+    strict: Any = False,
     stream: Any = None,
 ) -> Any:
     functions = _functions()
     mark = functions.kept_with_code(Stamp())
-    functions.refuse(ord=ord, nonfinite=nonfinite, stream=stream)
+    functions.refuse(ord=ord, nonfinite=nonfinite, strict=strict, stream=stream)
     clip = functions.clip_of(t_list, clip_norm, use_norm, out, eps, loss_scale)
 
     def clip_by_global_norm(
@@ -91,6 +92,7 @@ def _clip_by_global_norm(
         eps: Any = 0.0,
         loss_scale: Any = 1.0,
         nonfinite: Any = "nan",
+        strict: Any = False,
         stream: Any = None,
     ) -> Any:
         mark()

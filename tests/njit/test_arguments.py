@@ -108,6 +108,11 @@ def clip_by_zeros(t_list):
 
 
 @njit
+def clip_strictly(t_list):
+    return numclip.clip_by_global_norm(t_list, 1.0, strict=True)
+
+
+@njit
 def norm_on_stream(t_list):
     return numclip.global_norm(t_list, stream=0)
 
@@ -122,10 +127,11 @@ def factor_of_scaled(t_list):
     [
         (clip_by_ord, "ord is not for compiled code: leave it out, or call numclip from Python"),
         (clip_by_zeros, "nonfinite is not for compiled code: leave it out, or call numclip from Python"),
+        (clip_strictly, "strict is not for compiled code: leave it out, or call numclip from Python"),
         (norm_on_stream, "stream is not for compiled code: leave it out, or call numclip from Python"),
         (factor_of_scaled, "use_norm and loss_scale together are not for compiled code"),
     ],
-    ids=["ord", "nonfinite", "stream", "loss_scale"],
+    ids=["ord", "nonfinite", "strict", "stream", "loss_scale"],
 )
 def test_other_options_are_refused_by_name(call, message):
     with pytest.raises(TypingError, match=re.escape(message)):
