@@ -1,9 +1,10 @@
 """The side roads against NumPy and torch, in turns in one run: ``python -m benchmarks.side_roads``.
 
-Values between bounds, norms along axes, strided arrays, and gradients of torch on the CPU, by one thread. A
-round times numclip and the peer directly one after the other; the medians of the rounds are printed. Each
-call writes to new or other arrays, so that every round has the same work; only gradients of torch are clipped
-in place, as its own function does, to a threshold that is lowered every round.
+Values between bounds, norms along axes, strided arrays, calls from compiled code, and gradients of torch on
+the CPU, by one thread. A round times numclip and the peer directly one after the other; the medians of the
+rounds are printed. Each call writes to new or other arrays, so that every round has the same work; only
+gradients of torch are clipped in place, as its own function does, to a threshold that is lowered every round,
+and compiled code clips nothing: the calls themselves are timed.
 """
 
 import importlib.util
@@ -12,6 +13,7 @@ from itertools import accumulate, repeat
 from statistics import median
 from time import perf_counter
 
+import numba
 import numpy as np
 
 import numclip
@@ -94,6 +96,24 @@ def strided(rng):
             )
 
 
+@numba.njit
+def clip_many_times(arrays, times):
+    for _ in range(times):
+        numclip.clip_by_global_norm(arrays, np.inf, out=arrays)
+
+
+def compiled(rng):
+    for dtype in ("float32", "float64"):
+        arrays = [rng.standard_normal(100).astype(dtype) for _ in range(5)]
+        clipper = numclip.Clipper(arrays, np.inf)
+        yield (
+            f"1,000 calls from compiled code, {dtype}, 5 of 100",
+            "a Clipper",
+            lambda arrays=tuple(arrays): clip_many_times(arrays, 1000),
+            lambda clipper=clipper: [clipper() for _ in range(1000)],
+        )
+
+
 def tensors(rng):
     import torch
 
@@ -141,7 +161,7 @@ def measure(ours, theirs):
 def main():
     rng = np.random.default_rng(0)
     numclip.set_num_threads(1)
-    roads = [values, slices, strided]
+    roads = [values, slices, strided, compiled]
     if importlib.util.find_spec("torch"):
         roads.append(tensors)
     print(f"numclip {numclip.__version__}, NumPy {np.__version__}, Python {platform.python_version()}\n")

@@ -148,6 +148,10 @@ def clip_by_global_norm(
     done on the device, and the host does not wait for it; the results have the same bits. A `clip_norm` on
     the device cannot be checked: where it is negative or NaN, every result is NaN.
 
+    A function that Numba compiles may call it too, with a tuple (also with None), a typed list or a list of
+    float32, float64, complex64 or complex128 arrays, and with `use_norm`, `out`, `eps` and `loss_scale`. The
+    results come in such a container, and have the same bits.
+
     References
     ----------
     R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks",
@@ -213,6 +217,8 @@ def global_norm(
 
 def global_norm(t_list: Any, *, ord: float = 2, loss_scale: float = 1.0, stream: Any = None) -> Any:
     """Return the norm of all arrays of a list together.
+
+    Compiled functions may call it as they call `clip_by_global_norm`.
 
     Parameters
     ----------
@@ -330,6 +336,7 @@ def clip_factor(
     """Return the factor by which `clip_by_global_norm` would multiply, and the norm; nothing is written.
 
     A trainer that multiplies its gradients anyway can include the factor there, and saves a pass over them.
+    Compiled functions may call it as they call `clip_by_global_norm`.
 
     Parameters
     ----------

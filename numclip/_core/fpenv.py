@@ -80,9 +80,10 @@ def _leave(context: Any, builder: Any, saved: Any) -> None:
 
 def _black_box(builder: Any, numba_type: Any, value: Any) -> Any:
     """Emit an optimisation barrier: floats in the value are computed before this point and used after it."""
-    if numba_type == types.float64:
-        bits = builder.bitcast(value, _I64)
-        return builder.bitcast(_asm(builder, _I64, "", "=r,0", bits), ir.DoubleType())
+    if numba_type in (types.float32, types.float64):
+        integer = ir.IntType(numba_type.bitwidth)
+        bits = builder.bitcast(value, integer)
+        return builder.bitcast(_asm(builder, integer, "", "=r,0", bits), value.type)
     if isinstance(numba_type, types.BaseTuple):
         for i, item in enumerate(numba_type):
             part = _black_box(builder, item, builder.extract_value(value, i))

@@ -40,9 +40,11 @@ helper = numba.njit(**_HELPER_OPTIONS)
 # For a helper that branches on whether an argument is None: the rewrites drop the other branch before that is
 # compiled.
 choosing_helper = numba.njit(**_HELPER_OPTIONS | {"no_rewrites": False})
+# For a large helper that the functions of users call: each of them would take a second longer to compile.
+outlined_helper = numba.njit(**_HELPER_OPTIONS | {"forceinline": False})
 
 
-def named_helper(name: str) -> Callable[[Callable[..., Any]], Any]:
+def named_helper(name: str, make: Any = helper) -> Callable[[Callable[..., Any]], Any]:
     """Make a helper of a function that a factory has made, under a name of its own.
 
     Code from the disk cache is linked by names, in which the functions of one factory differ only by a number
@@ -52,7 +54,7 @@ def named_helper(name: str) -> Callable[[Callable[..., Any]], Any]:
 
     def decorate(function: Callable[..., Any]) -> Any:
         function.__name__ = function.__qualname__ = name
-        return helper(function)
+        return make(function)
 
     return decorate
 

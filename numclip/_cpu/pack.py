@@ -26,6 +26,9 @@ from numclip._cpu.pyobjects import py_list_item, py_list_size, read_half_word, r
 # The mode: which targets there are, for compiled code.
 NO_TARGETS, NEW_TARGETS, GIVEN_TARGETS = range(3)
 
+# Up to so many arrays, comparing each with each takes less time than sorting them by address.
+FEW = 32
+
 
 @helper
 def _same_shape(array: int, other: int) -> bool:
@@ -146,12 +149,30 @@ def _sort(order: Any, scratch: Any, rows: Any) -> Any:
 
 
 @helper
+def _are_few_and_apart(rows: Any) -> bool:
+    """Tell of a few arrays in place whether they are apart; False where it takes more to tell."""
+    if len(rows) > FEW:
+        return False
+    for i in range(len(rows)):
+        begin, end = rows[i, SOURCE], rows[i, SOURCE] + rows[i, LENGTH] * ITEM_SIZE[rows[i, TYPECODE]]
+        if rows[i, TARGET] != begin:
+            return False
+        for k in range(i):
+            other = rows[k, SOURCE]
+            if other < end and begin < other + rows[k, LENGTH] * ITEM_SIZE[rows[k, TYPECODE]]:
+                return False
+    return True
+
+
+@helper
 def _overlap(rows: Any) -> bool:
     """Tell whether a target overlaps the memory of another entry.
 
     The same array twice, in place, is no overlap: the target of the later row is set to 0, so that the array
     is scaled once.
     """
+    if _are_few_and_apart(rows):
+        return False
     order, scratch = np.empty((2, 2 * len(rows)), np.int64)
     count = 0
     for i in range(len(rows)):

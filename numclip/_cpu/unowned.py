@@ -16,12 +16,17 @@ from numclip._core.emit import emitter
 emits = emitter(intrinsic)
 
 
+def without_owner(context: Any, builder: Any, typ: Any, array: Any) -> Any:
+    """Return the value of an array without its owner."""
+    view = cgutils.create_struct_proxy(typ)(context, builder, value=array)
+    view.meminfo = ir.Constant(view.meminfo.type, None)
+    return view._getvalue()
+
+
 @emits(lambda array: array(array))
 def unowned(emit: Any, array: Any) -> Any:
     """Return the same array without its owner, for which `keep` has to be called at the end."""
-    view = cgutils.create_struct_proxy(emit.signature.return_type)(emit.context, emit.builder, value=array)
-    view.meminfo = ir.Constant(view.meminfo.type, None)
-    return view._getvalue()
+    return without_owner(emit.context, emit.builder, emit.signature.return_type, array)
 
 
 @emits(lambda array: types.void(array))

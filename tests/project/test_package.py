@@ -11,8 +11,7 @@ import numclip
 PACKAGE = Path(numclip.__file__).parent
 
 # What the modules of a room, and the public files, may import of the package besides those of their own room.
-# What the modules of a room, and the public files, may import of the package besides those of their room.
-# what reports them, reach the policy of threads.
+# What sets the number of threads, and what reports them, reach the policy of threads.
 THREADS = ("_cpu.threads", "_cpu.tbb", "_cpu.cores")
 ROOMS = {
     "_core": (),
@@ -20,6 +19,7 @@ ROOMS = {
     "_cpu": ("_arrays", "_core"),
     "_cuda": ("_arrays", "_core"),
     "_backend": ("_arrays", "_core", "_cpu.backend", "_cuda.backend"),
+    "_numba": ("_core", "_cpu.njit.functions", "public"),
     "public": ("_arrays", "_core", "public"),
 }
 REPORTS = {"_settings", "_diagnostics", "_selftest"}
@@ -83,9 +83,10 @@ def test_it_is_typed():
 
 
 def room_of(path):
-    """The room of a module: a folder, `_backend`, or the public files."""
+    """The room of a module: a folder, `_backend`, `_numba`, or the public files."""
     folder = path.relative_to(PACKAGE).parts[0]
-    return folder if folder in ROOMS else {"_backend.py": "_backend"}.get(folder, "public")
+    files = {"_backend.py": "_backend", "_numba.py": "_numba"}
+    return folder if folder in ROOMS else files.get(folder, "public")
 
 
 def modules_of(room):
