@@ -52,7 +52,7 @@ def test_what_the_garbage_collector_calls_works_or_is_refused(entry):
 
 
 def test_work_in_the_middle_of_work_is_refused():
-    """The second would wait for the first to end."""
+    """The second call would wait for the end of the first."""
     with pytest.raises(RuntimeError, match=r"in the middle of its own first call.*numclip\.warmup\(\)"):
         apart.run("outer", lambda: apart.run("inner", int))
     assert apart.run("outer", int) == 0

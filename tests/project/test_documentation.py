@@ -111,7 +111,7 @@ def test_the_gallery_has_every_example():
 
 
 def test_every_page_is_in_the_contents():
-    """No page of the site can be reached by its address alone."""
+    """Each page of the site is reached by links, not by its address alone."""
     listed = set()
     for page in DOCS.glob("**/*.md"):
         for entries in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
