@@ -11,8 +11,10 @@ from numclip._arrays.errors import trim
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
 from numclip._arrays.output import NEW, NONE
-from numclip._backend import backend_of
+from numclip._backend import Plan, backend_of, cpu
 from numclip._core.shortcuts import shortcuts
+from numclip._monitor import GradientMonitor
+from numclip._watched import WatchedPlan
 
 
 @overload
@@ -383,6 +385,9 @@ class Clipper(Generic[Norm]):
         place.
     ord, eps, loss_scale, nonfinite : optional
         As for `clip_by_global_norm`.
+    monitor : GradientMonitor, optional
+        Records each call: the norm, the threshold, the norm of each array, which takes another pass over
+        them. For arrays on the CPU.
 
     Raises
     ------
@@ -425,6 +430,8 @@ class Clipper(Generic[Norm]):
         t_list: Sequence[Narrow],
         clip_norm: Threshold,
         out: Sequence[Entry] | None = None,
+        *,
+        monitor: GradientMonitor | None = None,
         **options: Unpack[NormOptions],
     ) -> None: ...
 
@@ -434,6 +441,8 @@ class Clipper(Generic[Norm]):
         t_list: Sequence[Wide],
         clip_norm: Threshold,
         out: Sequence[Entry] | None = None,
+        *,
+        monitor: GradientMonitor | None = None,
         **options: Unpack[NormOptions],
     ) -> None: ...
 
@@ -443,6 +452,8 @@ class Clipper(Generic[Norm]):
         t_list: Sequence[Entry],
         clip_norm: Threshold,
         out: Sequence[Entry] | None = None,
+        *,
+        monitor: GradientMonitor | None = None,
         **options: Unpack[NormOptions],
     ) -> None: ...
 
@@ -456,19 +467,32 @@ class Clipper(Generic[Norm]):
         eps: float = 0.0,
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
+        monitor: GradientMonitor | None = None,
     ) -> None:
         try:
             chosen = options(ord, eps, loss_scale, nonfinite)
-            self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST)
+            self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST, monitor)
         except Exception as error:
             trim(error)
             raise
 
-    def _set_up(self, t_list: Any, output: Any, clip_norm: Any, chosen: Options, labels: Labels) -> None:
+    def _set_up(
+        self,
+        t_list: Any,
+        output: Any,
+        clip_norm: Any,
+        chosen: Options,
+        labels: Labels,
+        monitor: GradientMonitor | None,
+    ) -> None:
         self._options = chosen
         self._backend = backend_of(t_list)
         self._limit = self._backend.clip_norm(clip_norm)
-        self._plan = self._backend.plan(t_list, output, labels)
+        self._plan: Plan | WatchedPlan = self._backend.plan(t_list, output, labels)
+        if monitor is not None:
+            if self._backend is not cpu():
+                raise TypeError("monitor is for arrays on the CPU. Pass the norms to monitor.record instead")
+            self._plan = WatchedPlan(self._plan, monitor, labels)
         self._clip = self._plan.as_function(self._options)
         self._factor: Any = None
         self.results: Any = self._plan.results
@@ -526,7 +550,8 @@ class Clipper(Generic[Norm]):
         Returns
         -------
         list of numpy.float32, numpy.float64 or None
-            As from the function `tensor_norms`, of ``t / loss_scale``.
+            As from the function `tensor_norms`, of ``t / loss_scale``. NaN for an array whose sum of squares
+            is outside of the range of float64, if the call has made zeros or NaN of it.
 
         Raises
         ------

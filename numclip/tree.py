@@ -23,6 +23,7 @@ from numclip._arrays.options import Nonfinite, options
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.trees.structure import Tree
 from numclip._backend import backend_of
+from numclip._monitor import GradientMonitor
 
 __all__ = ["Clipper", "clip_by_global_norm", "clip_factor", "global_norm", "tensor_norms"]
 
@@ -237,6 +238,8 @@ class Clipper(_clip.Clipper[Any]):
         place.
     ord, eps, loss_scale, nonfinite
         As for `numclip.clip_by_global_norm`.
+    monitor : GradientMonitor, optional
+        As for `numclip.Clipper`; arrays without names are called by their paths.
 
     Attributes
     ----------
@@ -278,12 +281,13 @@ class Clipper(_clip.Clipper[Any]):
         eps: float = 0.0,
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
+        monitor: GradientMonitor | None = None,
     ) -> None:
         try:
             chosen = options(ord, eps, loss_scale, nonfinite)
             taken = Tree(tree)
             targets = _targets(taken, tree, tree if out is None else out)
-            self._set_up(taken.leaves, targets, clip_norm, chosen, taken)
+            self._set_up(taken.leaves, targets, clip_norm, chosen, taken, monitor)
         except Exception as error:
             trim(error)
             raise

@@ -289,11 +289,11 @@ class Plan:
             *(plan._rows, plan._each_typecode(), order), compensated=plan._compensated, blocks=blocks
         )
 
-    def tensor_norms(self, order: float) -> list[Any]:
+    def tensor_norms(self, order: float, loss_scale: float = 1.0) -> list[Any]:
         """Return the norm of each array as it is now."""
         self._load()
         self._norm(threads.policy.blocks(self._total), order)
-        return self.last_tensor_norms()
+        return self.last_tensor_norms(loss_scale)
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: float = 1.0) -> list[Any]:
         """Return the norm that each array had in the last call, whose factor was `factor`."""
@@ -320,7 +320,9 @@ class Plan:
         for i in np.flatnonzero(lost).tolist():
             array = self._sources[i]
             value = float(Plan([array], [array], NO_TARGETS).clip(math.inf)[0])
-            values[i] = value if self._rows[i, SOURCE] != self._rows[i, TARGET] else value / factor
+            if self._rows[i, SOURCE] == self._rows[i, TARGET]:
+                value = value / factor if factor else math.nan  # zeros do not tell what they were
+            values[i] = value
         return values
 
     def _refuse_nonfinite(self, use_norm: float | None) -> None:

@@ -41,8 +41,11 @@ def imported(path):
 
 def test_the_public_names():
     assert numclip.__all__ == [
+        "AutoClip",
         "Clipper",
+        "GradientMonitor",
         "IndexedSlices",
+        "ZClip",
         "clip_by_global_norm",
         "clip_by_norm",
         "clip_by_value",
@@ -143,6 +146,7 @@ def test_the_import_loads_numpy_alone():
         "optree",
         "ml_dtypes",
         "matplotlib",
+        "csv",
         "tbb",
     }
     loaded = modules_after("import numclip")

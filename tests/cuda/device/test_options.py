@@ -68,6 +68,24 @@ def test_a_callable_threshold():
     assert to_host(clipper.factor)[()] == 2.5 / 6.0
 
 
+def test_a_threshold_that_adapts():
+    clip_norm = numclip.AutoClip(percentile=50)
+    clipper = numclip.Clipper([on_device(np.ones(4, np.float32))], clip_norm)
+    clipper()
+    assert clip_norm.state_dict() == {"norms": [2.0]}
+
+
+def test_a_monitor_is_given_the_norms_by_the_caller():
+    grads, monitor = [on_device(np.ones(4, np.float32))], numclip.GradientMonitor()
+    with pytest.raises(
+        TypeError, match=r"^monitor is for arrays on the CPU\. Pass the norms to monitor\.rec"
+    ):
+        numclip.Clipper(grads, 1.0, monitor=monitor)
+    _, norm = numclip.clip_by_global_norm(grads, 1.0)
+    monitor.record(to_host(norm), 1.0)
+    assert monitor.summary()["largest"] == 2.0
+
+
 def test_a_clipper_knows_its_options_and_its_factor():
     host = three_and_four()
     clipper = numclip.Clipper([*map(on_device, host)], 1.0, loss_scale=2.0)

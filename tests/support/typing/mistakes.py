@@ -48,6 +48,9 @@ numclip.Clipper(array, 1.0)  # wrong
 numclip.Clipper(grads, 1.0, out=True)  # wrong
 numclip.Clipper(grads, 1.0, max_norm=1.0)  # wrong
 numclip.Clipper(grads, 1.0)("2.0")  # wrong
+numclip.Clipper(grads, 1.0, monitor=print)  # wrong
+numclip.AutoClip(history=0.5)  # wrong
+numclip.ZClip(0.97, 2.5, 25)  # wrong
 numclip.clip_by_norm(array, "1.0")  # wrong
 numclip.clip_by_norm(array, None)  # wrong
 numclip.clip_by_norm(array, 1.0, axes="0")  # wrong
