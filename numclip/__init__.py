@@ -52,10 +52,12 @@ copy against exact results, ``python -m numclip plot norms.csv`` draws what a `G
 """
 
 from numclip import tree
+from numclip._adaptive import adaptive_grad_clip
 from numclip._arrays.slices import IndexedSlices
 from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm, tensor_norms
 from numclip._diagnostics import show_config
 from numclip._monitor import GradientMonitor
+from numclip._per_example import per_example_global_norm_clip
 from numclip._settings import set_num_threads, set_recycling, warmup
 from numclip._single import clip_by_norm, clip_by_value
 from numclip._thresholds import AutoClip, ZClip
@@ -66,11 +68,13 @@ __all__ = [
     "GradientMonitor",
     "IndexedSlices",
     "ZClip",
+    "adaptive_grad_clip",
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
     "clip_factor",
     "global_norm",
+    "per_example_global_norm_clip",
     "set_num_threads",
     "set_recycling",
     "show_config",

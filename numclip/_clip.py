@@ -6,7 +6,17 @@ from typing import Any, Generic, Unpack, overload
 
 import numpy as np
 
-from numclip._arrays.annotations import Entry, Given, Narrow, Norm, NormOptions, Number, Threshold, Wide
+from numclip._arrays.annotations import (
+    ClipOptions,
+    Entry,
+    Given,
+    Narrow,
+    Norm,
+    NormOptions,
+    Number,
+    Threshold,
+    Wide,
+)
 from numclip._arrays.errors import trim
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
@@ -26,7 +36,7 @@ def clip_by_global_norm(  # type: ignore[overload-overlap]
     *,
     out: Sequence[Entry] | None = None,
     stream: Any = None,
-    **options: Unpack[NormOptions],
+    **options: Unpack[ClipOptions],
 ) -> tuple[list[Narrow], np.float32]: ...
 
 
@@ -39,7 +49,7 @@ def clip_by_global_norm(
     *,
     out: Sequence[Entry] | None = None,
     stream: Any = None,
-    **options: Unpack[NormOptions],
+    **options: Unpack[ClipOptions],
 ) -> tuple[list[Wide], np.float64]: ...
 
 
@@ -52,7 +62,7 @@ def clip_by_global_norm(
     *,
     out: Sequence[Entry] | None = None,
     stream: Any = None,
-    **options: Unpack[NormOptions],
+    **options: Unpack[ClipOptions],
 ) -> tuple[list[Any], Any]: ...
 
 
@@ -67,6 +77,7 @@ def clip_by_global_norm(
     eps: float = 0.0,
     loss_scale: float = 1.0,
     nonfinite: Nonfinite = "nan",
+    strict: bool = False,
     stream: Any = None,
 ) -> tuple[list[Any], Any]:
     """Clip a list of arrays so that the norm of all of them together is at most `clip_norm`.
@@ -101,6 +112,10 @@ def clip_by_global_norm(
         The effect of a norm that is infinite or NaN because an element is: "nan", every result is NaN, as in
         TensorFlow; "raise", a FloatingPointError names the entries, and nothing is written (on CUDA this
         waits for the device); "zero", every result is 0, for a step that is skipped.
+    strict : bool, optional
+        The exact norm of the results is at most `clip_norm`, as proofs of differential privacy need it: not
+        above it by rounding, as it may be by default. Results are rounded towards zero, and less than a unit
+        in their last place is lost. For the norm of order 2, without a `use_norm`, of arrays on the CPU.
     stream : CUDA stream or handle, optional
         Where the work on CUDA arrays is enqueued: by default on the current stream of their library.
 
@@ -128,7 +143,7 @@ def clip_by_global_norm(
     Squares are formed and summed in float64, with 64-bit elements in twice that precision, in an order that
     does not depend on the machine or the number of threads. A norm that is at most `clip_norm` leaves every
     bit as it was; in place, nothing is written then. If the norm is infinite or NaN because an element is,
-    every result is NaN.
+    every result is NaN, also with `strict`.
 
     With CUDA arrays of CuPy, PyTorch or Numba, or others that have ``__cuda_array_interface__``, all work is
     done on the device, and the host does not wait for it; the results have the same bits. A `clip_norm` on
@@ -163,8 +178,8 @@ def clip_by_global_norm(
         return answer
     output = NEW if out is None else out
     try:
-        default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan"
-        chosen = DEFAULT if default else options(ord, eps, loss_scale, nonfinite)
+        default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan" and strict is False
+        chosen = DEFAULT if default else options(ord, eps, loss_scale, nonfinite, strict)
         results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, chosen, LIST, stream)
     except Exception as error:
         trim(error)
@@ -262,7 +277,8 @@ def tensor_norms(t_list: Sequence[Entry], *, ord: float = 2) -> list[Any]:
     Returns
     -------
     list of numpy.float32, numpy.float64 or None
-        The `global_norm` of each entry alone; None for None.
+        The `global_norm` of each entry alone; None for None. With CUDA arrays 0-d arrays on the device, of
+        the library of the first array.
 
     Raises
     ------
@@ -383,7 +399,7 @@ class Clipper(Generic[Norm]):
     out : sequence of arrays, optional
         Receives the results at every call, as for `clip_by_global_norm`. By default the arrays are clipped in
         place.
-    ord, eps, loss_scale, nonfinite : optional
+    ord, eps, loss_scale, nonfinite, strict : optional
         As for `clip_by_global_norm`.
     monitor : GradientMonitor, optional
         Records each call: the norm, the threshold, the norm of each array, which takes another pass over
@@ -432,7 +448,7 @@ class Clipper(Generic[Norm]):
         out: Sequence[Entry] | None = None,
         *,
         monitor: GradientMonitor | None = None,
-        **options: Unpack[NormOptions],
+        **options: Unpack[ClipOptions],
     ) -> None: ...
 
     @overload
@@ -443,7 +459,7 @@ class Clipper(Generic[Norm]):
         out: Sequence[Entry] | None = None,
         *,
         monitor: GradientMonitor | None = None,
-        **options: Unpack[NormOptions],
+        **options: Unpack[ClipOptions],
     ) -> None: ...
 
     @overload
@@ -454,7 +470,7 @@ class Clipper(Generic[Norm]):
         out: Sequence[Entry] | None = None,
         *,
         monitor: GradientMonitor | None = None,
-        **options: Unpack[NormOptions],
+        **options: Unpack[ClipOptions],
     ) -> None: ...
 
     def __init__(
@@ -467,10 +483,11 @@ class Clipper(Generic[Norm]):
         eps: float = 0.0,
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
+        strict: bool = False,
         monitor: GradientMonitor | None = None,
     ) -> None:
         try:
-            chosen = options(ord, eps, loss_scale, nonfinite)
+            chosen = options(ord, eps, loss_scale, nonfinite, strict)
             self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST, monitor)
         except Exception as error:
             trim(error)

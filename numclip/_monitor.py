@@ -1,4 +1,4 @@
-"""GradientMonitor: what the norms were, step by step."""
+"""GradientMonitor: the norms of a training run, step by step."""
 
 import math
 from collections import deque
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 class GradientMonitor:
-    """Keep the norm and the threshold of each step, and the norm of each array: to see which layer exploded.
+    """Record the norm and threshold of each step, and the norm of each array: to see which layer exploded.
 
     Parameters
     ----------
     path : path, optional
-        A CSV file, written anew, which gets each step when it is recorded: the whole run, also of a program
-        that is ended. ``python -m numclip plot`` draws it.
+        A CSV file, overwritten, to which each step is appended when it is recorded: it is complete even if
+        the program is killed. ``python -m numclip plot`` draws it.
     names : sequence of str, optional
-        What the arrays are called. By default by their place, as in ``[0]`` or ``['dense']['w']``.
+        The names of the arrays. By default their places, as in ``[0]`` or ``['dense']['w']``.
     history : int, optional
-        How many steps are kept in memory, the last ones, at 8 bytes a number.
+        The number of last steps that are kept in memory, at 8 bytes a number.
 
     Attributes
     ----------
@@ -90,14 +90,14 @@ class GradientMonitor:
             names = _checked_names(names)
         self._path = None if path is None else Path(path)
         if self._path is not None:
-            self._path.write_text("", encoding="utf-8")  # what cannot be written is known now
+            self._path.write_text("", encoding="utf-8")  # raises now if it cannot be written
         self.names: list[str] | None = names
         self._rows: deque[NDArray[np.float64]] = deque(maxlen=history)
         self._steps = self._clipped = self._nonfinite = self._sent = 0
         self._largest, self._largest_step = math.nan, 0
 
     def record(self, norm: Any, clip_norm: Any, tensor_norms: Any = None) -> None:
-        """Take the next step.
+        """Record the next step.
 
         Parameters
         ----------
@@ -106,8 +106,8 @@ class GradientMonitor:
         clip_norm : float
             The threshold of this step.
         tensor_norms : list or other tree of floats, optional
-            The norm of each array before clipping, as from the functions `tensor_norms`; None for None. As
-            many at each step, or none.
+            The norm of each array before clipping, as from the functions `tensor_norms`; None for None. The
+            number of norms must be the same at each step, or 0.
 
         Raises
         ------
@@ -115,21 +115,19 @@ class GradientMonitor:
             If an argument is not of this form. The step has not been recorded.
         """
         value, threshold = _number(norm, "norm"), _number(clip_norm, "clip_norm")
-        leaves: list[Any] = []
+        names, norms = self.names, [math.nan] * len(self.names or ())
         if tensor_norms is not None:
             taken = Tree(tensor_norms, "tensor_norms")
-            leaves = taken.leaves
-            if self.names is None:
-                self.names = places(taken, len(leaves))
-        names = self.names or []
-        if leaves and len(leaves) != len(names):
-            wanted = f"{len(names)} names" if names else "none at the first step"
-            raise ValueError(f"tensor_norms has {len(leaves)} norms, but there are {wanted}")
-        row = np.full(2 + len(names), math.nan)
-        row[0], row[1] = value, threshold
-        if leaves:
-            row[2:] = leaves  # None becomes NaN
-        self.names = names
+            norms = [
+                math.nan if leaf is None else _number(leaf, f"norm {i} of tensor_norms")
+                for i, leaf in enumerate(taken.leaves)
+            ]
+            names = places(taken, len(norms)) if names is None else names
+            if len(norms) != len(names):
+                wanted = f"{len(names)} names" if names else "none at the first step"
+                raise ValueError(f"tensor_norms has {len(norms)} norms, but there are {wanted}")
+        self.names = names or []
+        row = np.array([value, threshold, *norms])
         if self._path is not None:
             self._save(self._path, row)
         self._rows.append(row)
@@ -147,7 +145,7 @@ class GradientMonitor:
         _norms.append(path, [self._steps + 1, *row.tolist()])
 
     def summary(self) -> dict[str, Any]:
-        """Return figures of the run.
+        """Return statistics of the run.
 
         Returns
         -------
@@ -210,7 +208,7 @@ class GradientMonitor:
         return figure
 
     def to_tensorboard(self, writer: Any) -> None:
-        """Send the steps that are new since the last call, of those in memory, to a writer of TensorBoard.
+        """Send the steps in memory that are new since the last call to a writer of TensorBoard.
 
         The tags are ``gradients/norm``, ``gradients/clip_norm`` and ``gradients/tensors/`` with the name. NaN
         is sent as ``gradients/norm`` alone.
@@ -218,8 +216,8 @@ class GradientMonitor:
         Parameters
         ----------
         writer : SummaryWriter
-            That of ``torch.utils.tensorboard`` or tensorboardX: its method ``add_scalar`` is called with a
-            tag, a number and a step.
+            A writer of ``torch.utils.tensorboard`` or tensorboardX: its method ``add_scalar`` is called with
+            a tag, a number and a step.
 
         Raises
         ------

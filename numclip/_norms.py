@@ -26,7 +26,7 @@ class Norms(NamedTuple):
 
     @property
     def clipped(self) -> NDArray[np.bool]:
-        """Tell of each step whether its norm was above its threshold."""
+        """Return for each step whether its norm was above its threshold."""
         return self.norms > self.thresholds
 
     def rows(self) -> Iterator[list[Any]]:
@@ -49,13 +49,13 @@ def write(path: AnyPath, names: list[str], rows: Iterable[list[Any]]) -> None:
 
 
 def append(path: AnyPath, row: list[Any]) -> None:
-    """Add a row. The file is open no longer than that: it is whole however the program ends."""
+    """Append a row, and close the file: it is complete however the program ends."""
     with Path(path).open("a", newline="", encoding="utf-8") as file:
         csv.writer(file).writerow(row)
 
 
 def read(path: AnyPath) -> Norms:
-    """Read a file; a ValueError says in one line what is wrong with it."""
+    """Read a file; raise a ValueError of one line if it is not valid."""
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
             header, *lines = csv.reader(file)

@@ -1,4 +1,4 @@
-"""Pictures of the norms of a run, by matplotlib, which is loaded when the first is drawn."""
+"""Pictures of the norms of a run, by matplotlib, which is imported for the first one."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,9 @@ from numclip._norms import Norms
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-COLUMNS = 400  # of the heat map: steps are joined to as many
+COLUMNS = 400  # of the heat map: consecutive steps share one
 LABELS = 30  # of arrays, beside the heat map
-WINDOWS = 50  # of one of them is the share that was clipped
+WINDOWS = 50  # for each, the share of clipped steps is drawn
 RANGE = 1e-100, 1e100  # of norms: the ticks of a logarithmic axis overflow near the ends of float64
 
 
@@ -42,7 +42,7 @@ def draw(norms: Norms) -> "Figure":
 
 
 def _shown(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return what a logarithmic axis can show of norms: NaN in place of 0 and of what is not finite."""
+    """Return norms for a logarithmic axis: NaN in place of 0, infinity and NaN."""
     return np.where(np.isfinite(values) & (values > 0), values.clip(*RANGE), np.nan)
 
 

@@ -16,9 +16,9 @@ class AutoClip:
     Parameters
     ----------
     percentile : float, optional
-        Between 0 and 100. The paper has 10: nine of ten steps are clipped.
+        Between 0 and 100. The paper uses 10: nine of ten steps are clipped.
     history : int, optional
-        How many of the last norms count, at least 1. By default all of them, as in the paper: 32 bytes each.
+        The number of last norms that count, at least 1. By default all norms, as in the paper: 32 bytes each.
 
     Raises
     ------
@@ -30,10 +30,10 @@ class AutoClip:
     The threshold of step t is ``numpy.percentile(norms[:t + 1], percentile)``, with the norm of the step
     itself, so that the first step is not clipped.
 
-    A norm that is 0, infinite or NaN is not counted: it has nothing to clip, or nothing to tell. It gets the
-    percentile of the others, and infinity where there are none.
+    A norm that is 0, infinite or NaN is not counted. Its threshold is the percentile of the other norms, or
+    infinity if there are none.
 
-    Each call takes the next norm. Every network needs an object of its own, which may be copied and pickled.
+    Each call counts the next norm. Every network needs an object of its own, which may be copied and pickled.
 
     References
     ----------
@@ -85,7 +85,7 @@ class AutoClip:
         return {"norms": list(self._ascending if self.history is None else self._recent)}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state that `state_dict` has returned; the last `history` of its norms are taken."""
+        """Restore a state that `state_dict` has returned; the last `history` of its norms count."""
         [norms] = _values(state_dict, "norms")
         if not isinstance(norms, list) or not all(isinstance(n, float) and _is_sample(n) for n in norms):
             raise ValueError(f"norms should be a list of positive, finite floats. Received {brief(norms)}")
@@ -104,7 +104,8 @@ class ZClip:
     z_thresh : float, optional
         The z-score above which a norm is a spike, positive and finite.
     warmup_steps : int, optional
-        How many norms make the first mean and deviation, at least 1. These steps have `max_norm` alone.
+        The number of norms for the first mean and deviation, at least 1. For these steps the threshold is
+        `max_norm`.
     max_norm : float, optional
         A threshold that is never exceeded.
 
@@ -128,14 +129,14 @@ class ZClip:
     These are the rules of the published implementation for its options "zscore" and "adaptive_scaling", with
     its ``eps`` at 0: thresholds scale with the gradients.
 
-    Norms that rise for good, by many deviations at once, are clipped for good: each of these steps makes the
-    deviation smaller. Where that is to be expected, as at the start of another phase of the training, take a
-    new object.
+    Norms that rise permanently, by many deviations at once, are clipped permanently: each of these steps
+    makes the deviation smaller. If that is to be expected, as at the start of another phase of the training,
+    use a new object.
 
-    A norm that is 0, infinite or NaN is not counted, not among the first ones either. The threshold of an
+    A norm that is 0, infinite or NaN is not counted, also not among the first ones. The threshold of an
     infinite norm is the mean.
 
-    Each call takes the next norm. Every network needs an object of its own, which may be copied and pickled.
+    Each call counts the next norm. Every network needs an object of its own, which may be copied and pickled.
 
     References
     ----------
@@ -187,7 +188,7 @@ class ZClip:
         return self._mean + self.z_thresh * (self.z_thresh * inverse_z) * self._std
 
     def _add(self, norm: float) -> None:
-        # Deviations are joined by hypot: the square of a norm of 1e200 would be infinite, and stay so.
+        # Deviations are combined by hypot: the square of a norm of 1e200 would be infinite, and stay so.
         if self._counted < self.warmup_steps:
             self._counted += 1
             past = (self._counted - 1) / self._counted
@@ -204,7 +205,7 @@ class ZClip:
         return {"counted": self._counted, "mean": self._mean, "std": self._std}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Go on from a state that `state_dict` has returned."""
+        """Restore a state that `state_dict` has returned."""
         counted, mean, std = _values(state_dict, "counted", "mean", "std")
         if type(counted) is not int or counted < 0:
             raise ValueError(f"counted should be an int of at least 0. Received {brief(counted)}")
@@ -215,7 +216,7 @@ class ZClip:
 
 
 def _is_sample(norm: float) -> bool:
-    """Tell whether a norm is counted. Steps without a gradient would make a threshold of 0, for ever."""
+    """Tell whether a norm is counted; norms of 0 would make the threshold 0 for ever."""
     return 0.0 < norm < math.inf
 
 
@@ -235,7 +236,7 @@ def _max_norm(value: Any) -> float:
 
 
 def _values(state_dict: Any, *names: str) -> list[Any]:
-    """Return the values of a state, which has these names and no others."""
+    """Return the values of a state, which must have exactly these names."""
     if not isinstance(state_dict, Mapping) or {*state_dict} != {*names}:
         wanted = ", ".join(map(repr, names))
         raise ValueError(f"state_dict should be a dict of {wanted}. Received {brief(state_dict)}")

@@ -1,4 +1,4 @@
-"""A plan whose calls a monitor records: what a Clipper with a monitor has in place of its plan."""
+"""A plan whose calls a monitor records, for a Clipper with a monitor."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class WatchedPlan:
         self.last_tensor_norms = plan.last_tensor_norms
 
     def clip(self, clip_norm: Any, use_norm: Any = None, options: Options = DEFAULT) -> tuple[Any, Any]:
-        """Clip, and record the step, also one that is refused for a norm that is not finite."""
+        """Clip, and record the step, even if it raises for a norm that is not finite."""
         used = math.nan if callable(clip_norm) else clip_norm
 
         def asked(norm: float) -> float:
@@ -35,7 +35,7 @@ class WatchedPlan:
             used = threshold(clip_norm, norm)
             return used
 
-        # Measured before clipping in place makes NaN, or 0, of all arrays because of one.
+        # Computed before clipping: one NaN makes all arrays NaN, or 0, in place.
         norms = None
         if use_norm is None:
             norms = self._plan.tensor_norms(options.order, options.loss_scale)

@@ -9,7 +9,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options, check_clip_norm
 from numclip._arrays.output import NONE
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64
-from numclip._cpu import axes, fastcall, kernels, threads, values
+from numclip._cpu import abi, adaptive, axes, fastcall, kernels, per_example, strided, threads, values
 from numclip._cpu.plan import Plan, arguments, is_fused
 
 
@@ -46,12 +46,20 @@ class CPU:
         given = None if use_norm is None else checks.use_norm(use_norm)
         sources, targets, mode = arguments(t_list, output)
         fused = options is DEFAULT or is_fused(options)
-        if given is None and fused and type(limit) is float:
+        if given is None and fused and type(limit) is float and abi.IS_AS_EXPECTED:
+            # Shortcut: a list of plain arrays of one typecode is packed and clipped by one call.
             if not self._is_ready:
                 self._enable(_first_typecode(sources))
-            answer = fastcall.lists(sources, targets, mode, limit, options.eps, options.loss_scale)
+            numbers = limit, options.eps, options.loss_scale
+            answer = fastcall.lists(sources, targets, mode, *numbers)
             if answer is not None:
                 return targets, *answer
+            dense = strided.dense(sources, targets, mode, threads.policy.serial_elements)
+            if dense is not None:
+                answer = fastcall.lists(*dense[:3], *numbers)
+                if answer is not None:
+                    dense.store(answer[1])
+                    return targets, *answer
         plan = Plan(sources, targets, mode, labels)
         if plan.typecode:
             self._enable(plan.typecode)
@@ -82,6 +90,8 @@ class CPU:
     use_norm = staticmethod(checks.use_norm)
     clip_along = staticmethod(axes.clip_along)
     clip_between = staticmethod(values.clip_between)
+    clip_adaptively = staticmethod(adaptive.clip_adaptively)
+    clip_per_example = staticmethod(per_example.clip_per_example)
 
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile every kernel for these typecodes; for several threads only if they may be started."""

@@ -1,4 +1,4 @@
-"""AutoClip and ZClip: the formulas of their papers, written anew, and what the papers leave open."""
+"""AutoClip and ZClip: the formulas of their papers, written again, and cases that the papers leave open."""
 
 import copy
 import json
@@ -89,7 +89,7 @@ def test_zclip_is_the_formula_of_the_paper(norms, alpha, z_thresh, warmup_steps,
 
 
 def test_zclip_is_the_published_implementation():
-    """What the class ZClip of bluorion-com/ZClip, at commit 584ce4f, clips to with eps=0."""
+    """The expected norms are those of the class ZClip of bluorion-com/ZClip, commit 584ce4f, with eps=0."""
     policy = ZClip()
     thresholds(policy, [1 + ((i * 7) % 11) / 10 for i in range(25)])
     norms = [1.2, 9.0, 1.7, 300.0, 1.1, 2.2, 4.0]
@@ -142,7 +142,7 @@ def test_thresholds_scale_with_the_norms(norms, exponent):
 
 
 def test_a_lasting_rise_is_clipped_for_good_and_a_new_object_takes_it():
-    """As the documentation says: each clipped step makes the deviation smaller."""
+    """As documented: each clipped step makes the deviation smaller."""
     policy = ZClip()
     rng = np.random.default_rng(0)
     thresholds(policy, rng.normal(1.0, 0.1, 100))

@@ -1,4 +1,4 @@
-"""The notebook runs from its first cell to its last, and was committed without outputs."""
+"""The notebook runs from its first cell to its last, and is committed without outputs."""
 
 import pytest
 from processes import ROOT, run_python
