@@ -22,6 +22,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
 from numclip._arrays.output import NEW, NONE
 from numclip._backend import Plan, backend_of, cpu
+from numclip._core.shortcuts import shortcuts
 from numclip._monitor import GradientMonitor
 from numclip._watched import WatchedPlan
 
@@ -174,6 +175,11 @@ def clip_by_global_norm(
     >>> grads[2]
     array([[0.8]], dtype=float32)
     """
+    answer: tuple[list[Any], Any] | None = shortcuts.clip(
+        t_list, clip_norm, use_norm, out, ord, eps, loss_scale, nonfinite, stream
+    )
+    if answer is not None:
+        return answer
     output = NEW if out is None else out
     try:
         default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan" and strict is False
@@ -252,6 +258,9 @@ def global_norm(t_list: Any, *, ord: float = 2, loss_scale: float = 1.0, stream:
     >>> numclip.global_norm([np.array([3e30], np.float32), np.array([4e30], np.float32)])
     np.float32(5e+30)
     """
+    norm = shortcuts.norm(t_list, ord, loss_scale, stream)
+    if norm is not None:
+        return norm
     try:
         default = ord == 2 and loss_scale == 1.0
         chosen = DEFAULT if default else options(ord, 0.0, loss_scale, "nan")

@@ -34,6 +34,9 @@ class Pool:
         self.calls = 0
         # By size, pairs of a block and the call that has used it last, in the order of these calls.
         self._blocks: dict[int, list[tuple[Array, int]]] = {}
+        # Whether there may be any blocks: compiled code reads it.
+        self._held = np.zeros(1, np.int64)
+        self.held_at = int(self._held.ctypes.data)
         # Reentrant: a finaliser that runs while a thread holds the lock can clip.
         self._lock = threading.RLock()
         if hasattr(os, "register_at_fork"):  # another thread may hold the lock while the process is forked
@@ -47,10 +50,12 @@ class Pool:
         with self._lock:
             self.limit = limit
             self._blocks.clear()
+            self._held[0] = 0
 
     def take(self, size: int) -> Array | None:
         """Return an idle block of this size, or a new one; None if a new one would exceed the limit."""
         with self._lock:
+            self._held[0] = 1
             blocks = self._blocks.setdefault(size, [])
             for i in range(len(blocks)):
                 if sys.getrefcount(blocks[i][0]) == _IDLE:
@@ -76,6 +81,7 @@ class Pool:
             ]
             if not blocks:
                 del self._blocks[size]
+        self._held[0] = len(self._blocks)
 
     def _make_room(self, size: int) -> bool:
         """Release idle blocks until another of this size fits; tell whether it does."""

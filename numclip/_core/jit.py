@@ -84,18 +84,50 @@ def kernel(
             code: Callable[..., Any] = apart.run(
                 (body, choices, parallel), lambda: _compile(dispatcher, signature(*choices))
             )
-            # Log in this thread, not in that of the compiler: the caller may hold a lock that a log handler
-            # takes.
-            verb = "loaded" if dispatcher._cache.was_found else "compiled"
-            detail = [REALS[choice].name for choice in choices if type(choice) is int]
-            what = " ".join([body.__name__, *detail, *["parallel"] * parallel])
-            logger.info("%s %s in %.2f s", verb, what, time.perf_counter() - start)
+            _log(dispatcher, start, choices, *["parallel"] * parallel)
             return code
 
         compiled.body, compiled.dispatchers = body, dispatchers  # type: ignore[attr-defined]
         return compiled
 
     return decorate
+
+
+def callback(signature: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Make a C function of a function: what returns its address for each choice that the signature leaves.
+
+    It must not raise: there is nobody to raise to.
+    """
+
+    def decorate(body: Callable[..., Any]) -> Any:
+        dispatcher = numba.njit(**_OPTIONS | {"no_cfunc_wrapper": False, "no_cpython_wrapper": True})(body)
+        dispatcher._cache = PackageCache(body, callback=True)
+
+        @cache
+        def address(*choices: Any) -> int:
+            def compiled() -> Any:
+                arguments = signature(*choices)
+                _compile(dispatcher, arguments)
+                overload = dispatcher.overloads[arguments]
+                return overload.library.get_pointer_to_function(overload.fndesc.llvm_cfunc_wrapper_name)
+
+            start = time.perf_counter()
+            code = int(apart.run((body, choices), compiled))
+            _log(dispatcher, start, choices)
+            return code
+
+        address.body, address.dispatchers = body, {False: dispatcher}  # type: ignore[attr-defined]
+        return address
+
+    return decorate
+
+
+def _log(dispatcher: Any, start: float, choices: tuple[Any, ...], *details: str) -> None:
+    # Log in this thread, not in that of the compiler: the caller may hold a lock that a log handler takes.
+    verb = "loaded" if dispatcher._cache.was_found else "compiled"
+    names = [REALS[choice].name for choice in choices if type(choice) is int]
+    what = " ".join([dispatcher.py_func.__name__, *names, *details])
+    logger.info("%s %s in %.2f s", verb, what, time.perf_counter() - start)
 
 
 def _dispatcher(body: Callable[..., Any], parallel: bool, nogil: bool) -> Any:

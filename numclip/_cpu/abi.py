@@ -23,11 +23,11 @@ FLAGS = object.__basicsize__ + 48
 C_CONTIGUOUS, F_CONTIGUOUS, ALIGNED, WRITEABLE = 0x1, 0x2, 0x100, 0x400
 
 # Places in the table of NumPy's C interface, and the version of that which has them there.
-_GET_VERSION, _SCALAR = 0, 60
+_GET_VERSION, SCALAR, NEW_LIKE = 0, 60, 277
 _VERSION = 0x02000000
 
 
-def _function(place: int) -> int:
+def function(place: int) -> int:
     """Return the address of a function of NumPy's C interface."""
     prototype = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)
     get_pointer = prototype(("PyCapsule_GetPointer", ctypes.pythonapi))
@@ -41,7 +41,7 @@ def _function(place: int) -> int:
 ROWS, COLUMNS = 1 + len(ELEMENT_TYPES), 3
 _ROW_OF = {element.name: row for row, element in enumerate(ELEMENT_TYPES, 1)}
 _table = np.zeros((ROWS, COLUMNS), np.int64)
-_table[0] = id(None), id(np.ndarray), _function(_SCALAR)
+_table[0] = id(None), id(np.ndarray), function(SCALAR)
 _dtypes: dict[str, np.dtype[Any]] = {}  # keeps alive the dtypes whose addresses are in the table
 ADDRESS = int(_table.ctypes.data)
 
@@ -104,7 +104,7 @@ def is_as_expected() -> bool:
         np.ones(9)[1::2],
     ]
     arrays[1].flags.writeable = False
-    version = ctypes.CFUNCTYPE(ctypes.c_uint)(_function(_GET_VERSION))()
+    version = ctypes.CFUNCTYPE(ctypes.c_uint)(function(_GET_VERSION))()
     return version == _VERSION and all(map(_fields_agree, arrays))
 
 

@@ -1,6 +1,5 @@
 """The backend for NumPy arrays; see `numclip._backend.Backend`."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options, check_clip_norm
 from numclip._arrays.output import NONE
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64
-from numclip._cpu import abi, adaptive, axes, kernels, per_example, strided, threads, values
+from numclip._cpu import abi, adaptive, axes, fastcall, kernels, per_example, strided, threads, values
 from numclip._cpu.plan import Plan, arguments, is_fused
 
 
@@ -20,45 +19,15 @@ def _first_typecode(entries: list[Any]) -> int:
     return next((BY_NAME[name].typecode for name in names if name in BY_NAME), FLOAT32)
 
 
-@cache
-def _shortcut(typecode: int) -> tuple[Any, ...]:
-    """Return the kernel that packs and clips a list of one typecode, and what it is told of that."""
-    return kernels.clip_list(typecode), typecode, *abi.scalar_addresses(typecode)
-
-
-def _clip_list(
-    shortcut: tuple[Any, ...],
-    sources: list[Any],
-    targets: list[Any],
-    mode: int,
-    clip_norm: float,
-    options: Options,
-) -> tuple[Any, float, bytearray | None]:
-    """Call the kernel of `_shortcut`; see `kernels.clip_list`."""
-    kernel, typecode, function, dtype = shortcut
-    clipped: tuple[Any, float, bytearray | None] = kernel(
-        sources,
-        targets,
-        abi.ADDRESS,
-        mode,
-        typecode,
-        function,
-        dtype,
-        clip_norm,
-        options.eps,
-        options.loss_scale,
-        threads.policy.serial_elements,
-    )
-    return clipped
-
-
 class CPU:
     """Lists of NumPy arrays, clipped by kernels that Numba compiles for the host."""
 
-    def __init__(self) -> None:
-        # For the typecode of the list before, as most programs have lists of one; None before the first list.
-        # No more than a guess, so it does not matter which thread set it.
-        self._guess: tuple[Any, ...] | None = None
+    _is_ready = False
+
+    def _enable(self, typecode: int) -> None:
+        """Let the compiled road take lists of this typecode; compiles its kernel the first time."""
+        fastcall.enable(typecode)
+        self._is_ready = True
 
     def clip(
         self,
@@ -76,24 +45,24 @@ class CPU:
         limit = clip_norm if type(clip_norm) is float and clip_norm >= 0.0 else check_clip_norm(clip_norm)
         given = None if use_norm is None else checks.use_norm(use_norm)
         sources, targets, mode = arguments(t_list, output)
-        packed = None
         fused = options is DEFAULT or is_fused(options)
         if given is None and fused and type(limit) is float and abi.IS_AS_EXPECTED:
             # Shortcut: a list of plain arrays of one typecode is packed and clipped by one call.
-            if self._guess is None:
-                self._guess = _shortcut(_first_typecode(sources))
-            norm, factor, packed = _clip_list(self._guess, sources, targets, mode, limit, options)
-            if packed is None:
-                return targets, norm, factor
+            if not self._is_ready:
+                self._enable(_first_typecode(sources))
+            numbers = limit, options.eps, options.loss_scale
+            answer = fastcall.lists(sources, targets, mode, *numbers)
+            if answer is not None:
+                return targets, *answer
             dense = strided.dense(sources, targets, mode, threads.policy.serial_elements)
             if dense is not None:
-                norm, factor, rest = _clip_list(self._guess, *dense[:3], limit, options)
-                if rest is None:
-                    dense.store(factor)
-                    return targets, norm, factor
-        plan = Plan(sources, targets, mode, labels, packed)
+                answer = fastcall.lists(*dense[:3], *numbers)
+                if answer is not None:
+                    dense.store(answer[1])
+                    return targets, *answer
+        plan = Plan(sources, targets, mode, labels)
         if plan.typecode:
-            self._guess = _shortcut(plan.typecode)
+            self._enable(plan.typecode)
         norm, factor = plan.clip(limit, given, options)
         return plan.results, norm if given is None else use_norm, factor
 
@@ -128,8 +97,7 @@ class CPU:
         """Compile every kernel for these typecodes; for several threads only if they may be started."""
         twins = (False, True)[: 1 + threads.policy.may_start()]
         for typecode in sorted(typecodes):
-            kernels.clip_list(typecode)
-            kernels.clip_rows(typecode)
+            self._enable(typecode)
             for parallel in twins:
                 for compensated in {typecode == FLOAT64, FLOAT64 in typecodes}:
                     kernels.sum_squares(typecode, compensated, parallel=parallel)

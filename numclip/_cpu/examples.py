@@ -114,7 +114,7 @@ def _add_examples(
 def norm_of_example(
     rows: Any, typecode: Any, chunks: int, compensated: Any, sums: Any, errors: Any
 ) -> tuple[float, float, float]:
-    """Return the norm of an example as (norm_hi, norm_lo, prescale), in the order of `kernels.clip_list`."""
+    """Return the norm of an example as (norm_hi, norm_lo, prescale), in the order of `kernels.clip_rows`."""
     prescale, count = 1.0, len(rows)
     while True:
         sum_chunks(rows, typecode, 0, chunks, prescale, compensated, sums, errors)

@@ -1,7 +1,7 @@
 """The kernels that Python calls, over a packed list, each compiled for one typecode.
 
 Every road is sum, decide, scale. A list of one typecode that one thread handles takes all three in one call,
-from its rows as they are (`clip_list`, `clip_rows`). Other lists take them one by one: `sum_squares` and
+from its rows as they are (`clip_rows`). Other lists take them one by one: `sum_squares` and
 `scale` run for each typecode, on the typed list of its rows, and share its chunks among threads by `prange`.
 """
 
@@ -11,9 +11,9 @@ import numpy as np
 from numba import prange, types
 
 from numclip._core import contract
-from numclip._core.contract import COLUMNS, FIRST_CHUNK, LENGTH
+from numclip._core.contract import FIRST_CHUNK, LENGTH
 from numclip._core.fpenv import default_fpenv
-from numclip._core.jit import helper, kernel, named_helper
+from numclip._core.jit import callback, helper, kernel, named_helper
 from numclip._cpu import pack
 from numclip._cpu.blocks import (
     bounds,
@@ -28,18 +28,13 @@ from numclip._cpu.blocks import (
     typed_list,
 )
 from numclip._cpu.pyobjects import (
-    new_bytearray,
-    none,
-    numpy_scalar,
     py_list,
-    py_list_size,
     release_lock,
     stored,
     take_lock,
 )
 from numclip._cpu.sums import fold
-from numclip._cpu.typecodes import compensated_alone, compensation, number, typecode_type
-from numclip._cpu.unowned import keep, unowned
+from numclip._cpu.typecodes import compensated_alone, compensation, typecode_type
 
 # A call of up to LOCKED_CHUNKS chunks holds the GIL: to release and acquire it would cost more.
 LOCKED_CHUNKS = 16
@@ -193,7 +188,7 @@ def _clip(
 ) -> tuple[float, float, float]:
     """Sum, decide and scale. Must not allocate: without the GIL, a MemoryError could not be raised.
 
-    Returns the norm, for `numpy_scalar`, the factor and the prescale. `sums` and `errors` have room for those
+    Returns the norm, as `stored` has it, the factor and the prescale. `sums` and `errors` have room for those
     of the chunks, and after them twice for those of the rows: `fold` overwrites the first copy only.
     """
     prescale, is_compensated, count = 1.0, compensated is not None, len(rows)
@@ -215,21 +210,34 @@ def _clip(
 
 
 @helper
-def _clip_rows(
-    rows: Any, typecode: Any, clip_norm: float, eps: float, loss_scale: float, kept: int
-) -> tuple[float, float]:
-    """Clip a packed list of one typecode by one thread; the rows are unowned.
+def words(chunks: int, count: int) -> int:
+    """Return how many float64 `clip_rows` needs for so many chunks and rows."""
+    return 2 + 2 * (chunks + 2 * count)
 
-    The sums of the rows, their errors and the prescale go to the address `kept`, if that is not 0.
+
+@callback(lambda typecode: (_INT, _INT, typecode_type(typecode), _INT, _INT, *[_FLOAT] * 3))
+def clip_rows(
+    address: int,
+    count: int,
+    typecode: Any,
+    memory: int,
+    kept: int,
+    clip_norm: float,
+    eps: float,
+    loss_scale: float,
+) -> int:
+    """Clip the packed list of one typecode at an address, by one thread.
+
+    The first two float64 of the given memory become the norm, as `stored` has it, and the factor. The sums of
+    the rows, their errors and the prescale go to the address `kept`, if that is not 0.
     """
-    count, chunks = len(rows), 0
-    if count > 0:
-        chunks = rows[-1, FIRST_CHUNK] + chunks_of(rows[-1, LENGTH])
-    sums, errors = np.empty(chunks + 2 * count), np.empty(chunks + 2 * count)
+    rows = rows_at(address, count)
+    chunks = rows[-1, FIRST_CHUNK] + chunks_of(rows[-1, LENGTH])
+    answer, room = floats_at(memory, 2), chunks + 2 * count
+    sums, errors = floats_at(memory + 16, room), floats_at(memory + 16 + 8 * room, room)
     state = release_lock(chunks > LOCKED_CHUNKS)
-    flag, own_sums, own_errors = compensated_alone(typecode), unowned(sums), unowned(errors)
-    norm, factor, prescale = _clip(
-        rows, chunks, typecode, flag, own_sums, own_errors, clip_norm, eps, loss_scale
+    answer[0], answer[1], prescale = _clip(
+        rows, chunks, typecode, compensated_alone(typecode), sums, errors, clip_norm, eps, loss_scale
     )
     take_lock(state)
     if kept != 0:
@@ -237,63 +245,4 @@ def _clip_rows(
         kept_sums[2 * count] = prescale
         for i in range(count):
             kept_sums[i], kept_sums[count + i] = sums[chunks + count + i], errors[chunks + count + i]
-    keep(sums)
-    keep(errors)
-    return norm, factor
-
-
-@kernel(lambda typecode: (_INT, _INT, typecode_type(typecode), _INT, _INT, _INT, *[_FLOAT] * 3), nogil=False)
-def clip_rows(
-    address: int,
-    count: int,
-    typecode: Any,
-    scalar_function: int,
-    scalar_dtype: int,
-    kept: int,
-    eps: float,
-    loss_scale: float,
-    clip_norm: float,
-) -> tuple[Any, float]:
-    """Clip the packed list of one typecode at an address, by one thread; return (norm, factor)."""
-    norm, factor = _clip_rows(rows_at(address, count), typecode, clip_norm, eps, loss_scale, kept)
-    return numpy_scalar(norm, scalar_function, scalar_dtype), factor
-
-
-@kernel(
-    lambda typecode: (
-        *(py_list, py_list, _INT, _INT, typecode_type(typecode)),
-        *(_INT, _INT, _FLOAT, _FLOAT, _FLOAT, _INT),
-    ),
-    nogil=False,
-)
-def clip_list(
-    sources: Any,
-    targets: Any,
-    known_address: int,
-    mode: int,
-    typecode: Any,
-    scalar_function: int,
-    scalar_dtype: int,
-    clip_norm: float,
-    eps: float,
-    loss_scale: float,
-    most: int,
-) -> tuple[Any, float, Any]:
-    """Pack and clip a list of plain arrays of one typecode by one thread, all in one call.
-
-    Returns (norm, factor, None). Or nothing has been written, as the list is another one or has more than
-    `most` reals: then the third has the bytes of the rows, and of one more with what `pack.pack` returns.
-    """
-    count = py_list_size(sources)
-    table = np.empty((count + 1, COLUMNS), np.int64)
-    rows = unowned(table)[:count]
-    done, typecodes, total, overlaps = pack.pack(sources, targets, known_address, rows, 0, mode)
-    norm, factor, packed = 0.0, 0.0, False
-    if done == count and not overlaps and total <= most and typecodes == 1 << number(typecode):
-        norm, factor = _clip_rows(rows, typecode, clip_norm, eps, loss_scale, 0)
-    else:
-        packed = True
-        table[count, 0], table[count, 1], table[count, 2], table[count, 3] = done, typecodes, total, overlaps
-    rest = new_bytearray(table.ctypes.data, table.nbytes) if packed else none()
-    keep(table)
-    return numpy_scalar(norm, scalar_function, scalar_dtype), factor, rest
+    return 0

@@ -88,6 +88,36 @@ def known_at(address: int) -> Any:
 
 
 @helper
+def pack_entries(sources: Any, targets: Any, known_address: int, rows: Any, start: int, mode: int) -> int:
+    """Fill the rows from `start` on; return where an entry needs Python's care, or the length of the list."""
+    size, known = py_list_size(sources), known_at(known_address)
+    for i in range(start, size):
+        target = 0 if mode == NO_TARGETS else py_list_item(targets, i)
+        if not _pack_entry(py_list_item(sources, i), target, known, rows[i], mode):
+            return i
+    return size
+
+
+@helper
+def count(rows: Any) -> tuple[int, int]:
+    """Number the chunks through; return a bit mask of the typecodes, and the number of reals."""
+    typecodes, total, chunks = 0, 0, 0
+    for i in range(len(rows)):
+        typecodes |= 1 << rows[i, TYPECODE]
+        total += rows[i, LENGTH]
+        rows[i, FIRST_CHUNK] = chunks
+        chunks += chunks_of(rows[i, LENGTH])
+    return typecodes & ~(1 << NOTHING), total
+
+
+@helper
+def summarise(rows: Any, given: bool) -> tuple[int, int, bool]:
+    """Number the chunks through; return the last three of what `pack` returns of a whole list."""
+    typecodes, total = count(rows)
+    return typecodes, total, given and overlap(rows, np.empty((2, 2 * len(rows)), np.int64))
+
+
+@helper
 def pack(
     sources: Any, targets: Any, known_address: int, rows: Any, start: int, mode: int
 ) -> tuple[int, int, int, bool]:
@@ -96,25 +126,11 @@ def pack(
     Returns the number of that entry or the length of the list, then of a whole list a bit mask of the
     typecodes, the number of reals, and whether the memory of a target may overlap that of another entry.
     """
-    size, known = py_list_size(sources), known_at(known_address)
-    for i in range(start, size):
-        target = 0 if mode == NO_TARGETS else py_list_item(targets, i)
-        if not _pack_entry(py_list_item(sources, i), target, known, rows[i], mode):
-            return i, 0, 0, False
+    done = pack_entries(sources, targets, known_address, rows, start, mode)
+    if done < py_list_size(sources):
+        return done, 0, 0, False
     typecodes, total, overlaps = summarise(rows, mode == GIVEN_TARGETS)
-    return size, typecodes, total, overlaps
-
-
-@helper
-def summarise(rows: Any, given: bool) -> tuple[int, int, bool]:
-    """Number the chunks through; return the last three of what `pack` returns of a whole list."""
-    typecodes, total, chunks = 0, 0, 0
-    for i in range(len(rows)):
-        typecodes |= 1 << rows[i, TYPECODE]
-        total += rows[i, LENGTH]
-        rows[i, FIRST_CHUNK] = chunks
-        chunks += chunks_of(rows[i, LENGTH])
-    return typecodes & ~(1 << NOTHING), total, given and _overlap(rows)
+    return done, typecodes, total, overlaps
 
 
 @helper
@@ -165,25 +181,25 @@ def _are_few_and_apart(rows: Any) -> bool:
 
 
 @helper
-def _overlap(rows: Any) -> bool:
+def overlap(rows: Any, scratch: Any) -> bool:
     """Tell whether a target overlaps the memory of another entry.
 
     The same array twice, in place, is no overlap: the target of the later row is set to 0, so that the array
-    is scaled once.
+    is scaled once. `scratch` has room for two integers of each row, twice.
     """
     if _are_few_and_apart(rows):
         return False
-    order, scratch = np.empty((2, 2 * len(rows)), np.int64)
-    count = 0
+    order, other = scratch[0], scratch[1]
+    intervals = 0
     for i in range(len(rows)):
         if rows[i, LENGTH] > 0:
             if rows[i, SOURCE] != rows[i, TARGET]:
-                order[count] = 2 * i + SOURCE
-                count += 1
-            order[count] = 2 * i + TARGET
-            count += 1
+                order[intervals] = 2 * i + SOURCE
+                intervals += 1
+            order[intervals] = 2 * i + TARGET
+            intervals += 1
     end, end_of_targets, last = 0, 0, -1
-    for interval in _sort(order[:count], scratch[:count], rows):
+    for interval in _sort(order[:intervals], other[:intervals], rows):
         i, column = interval // 2, interval % 2
         begin = rows[i, column]
         stop = begin + rows[i, LENGTH] * ITEM_SIZE[rows[i, TYPECODE]]

@@ -23,7 +23,7 @@ from numclip._core.contract import COLUMNS, DOWN, SMALLEST_SUM, SOURCE, TARGET, 
 from numclip._core.dtypes import FLOAT64, REALS
 from numclip._core.environment import default_environment
 from numclip._core.scalars import as_float32
-from numclip._cpu import abi, kernels, pack_by_python, strict, threads
+from numclip._cpu import abi, fastcall, kernels, pack_by_python, strict, threads
 from numclip._cpu.orders import Measure, magnitudes
 from numclip._cpu.pack import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 
@@ -74,7 +74,6 @@ class Plan:
         targets: list[Any],
         mode: int,
         labels: Labels = LIST,
-        packed: bytearray | None = None,
         *,
         kept: bool = False,
     ) -> None:
@@ -84,15 +83,9 @@ class Plan:
         self._guards: Any = ()
         self._loads: list[tuple[Array, Array]] = []
         self._stores: list[tuple[Array, Array, bool]] = []
-        if packed is None:
-            self._rows = np.empty((len(sources), COLUMNS), np.int64)
-            done = self._pack(0, mode)
-        else:
-            table = np.frombuffer(packed, np.int64).reshape(-1, COLUMNS)  # of `kernels.clip_list`
-            self._rows = table[:-1]
-            done, self._typecodes, self._total, overlaps, _ = table[-1].tolist()
-            if overlaps:
-                overlap.check(sources, targets, labels)
+        self._rows = np.empty((len(sources), COLUMNS), np.int64)
+        self._typecodes, self._total = 0, 0
+        done = self._pack(0, mode)
         if done < len(sources):
             done = self._borrow(done, mode)
         if done < len(sources):
@@ -165,8 +158,7 @@ class Plan:
         if not typecode or self._total > threads.policy.serial_elements or not abi.IS_AS_EXPECTED:
             return None
         kept = 0 if self._kept is None else self._kept.ctypes.data
-        arguments = self._rows.ctypes.data, len(self._rows), typecode, *abi.scalar_addresses(typecode), kept
-        return partial(kernels.clip_rows(typecode), *arguments)
+        return fastcall.rows(self._rows, typecode, kept)
 
     def as_function(self, options: Options = DEFAULT) -> Callable[[Any], tuple[Any, float]]:
         """Return `clip` with these options: the machine code itself, if that does all of it."""

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+
 from numclip._core import process
 from numclip._core.interpreters import is_subinterpreter
 from numclip._cpu import census, tbb
@@ -22,10 +24,20 @@ class Policy:
 
     def __init__(self) -> None:
         self.limit: int | None = None
-        self.serial_elements = 4_000_000
+        self._most = np.array([4_000_000])  # compiled code reads it
+        self.most_at = int(self._most.ctypes.data)
         self.contested_elements = 64_000_000
         self.elements_per_thread = 1 << 18
         self._workers: set[str] = set()
+
+    @property
+    def serial_elements(self) -> int:
+        """The most elements of a list that one thread handles in any case."""
+        return int(self._most[0])
+
+    @serial_elements.setter
+    def serial_elements(self, elements: int) -> None:
+        self._most[0] = elements
 
     def may_start(self) -> bool:
         """Tell whether a second thread may be started for any list, however large."""

@@ -177,8 +177,8 @@ def at_once(directory, function, codes):
     compile_at_once(directory, codes * 2)
     clip(FROM_CACHE + "".join(codes) + "print()", NUMBA_CACHE_DIR=str(directory))
     names = [path.name for path in Path(directory).rglob("*") if path.is_file()]
-    assert len(names) == len(codes)
-    assert all(re.fullmatch(rf"numclip\.{function}\.[\w-]+\.\w{{16}}-\w{{32}}\.nbc", name) for name in names)
+    assert all(re.fullmatch(r"numclip\.\w+\.[\w-]+\.\w{16}-\w{32}\.nbc", name) for name in names)
+    assert sum(name.startswith(f"numclip.{function}.") for name in names) == len(codes)
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_processes_that_compile_at_once(tmp_path):
 @pytest.mark.long
 @pytest.mark.parametrize("repeat", range(20))
 def test_processes_that_compile_two_signatures_at_once(tmp_path, repeat, figures):
-    at_once(tmp_path, "clip_list", [CLIP.format(dtypes=[dtype]) for dtype in ("float32", "float64")])
+    at_once(tmp_path, "clip_rows", [CLIP.format(dtypes=[dtype]) for dtype in ("float32", "float64")])
     figures("cache", 1, "times that four processes compiled two signatures at once")
 
 
