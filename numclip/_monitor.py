@@ -115,21 +115,19 @@ class GradientMonitor:
             If an argument is not of this form. The step has not been recorded.
         """
         value, threshold = _number(norm, "norm"), _number(clip_norm, "clip_norm")
-        leaves: list[Any] = []
+        names, norms = self.names, [math.nan] * len(self.names or ())
         if tensor_norms is not None:
             taken = Tree(tensor_norms, "tensor_norms")
-            leaves = taken.leaves
-            if self.names is None:
-                self.names = places(taken, len(leaves))
-        names = self.names or []
-        if leaves and len(leaves) != len(names):
-            wanted = f"{len(names)} names" if names else "none at the first step"
-            raise ValueError(f"tensor_norms has {len(leaves)} norms, but there are {wanted}")
-        row = np.full(2 + len(names), math.nan)
-        row[0], row[1] = value, threshold
-        if leaves:
-            row[2:] = leaves  # None becomes NaN
-        self.names = names
+            norms = [
+                math.nan if leaf is None else _number(leaf, f"norm {i} of tensor_norms")
+                for i, leaf in enumerate(taken.leaves)
+            ]
+            names = places(taken, len(norms)) if names is None else names
+            if len(norms) != len(names):
+                wanted = f"{len(names)} names" if names else "none at the first step"
+                raise ValueError(f"tensor_norms has {len(norms)} norms, but there are {wanted}")
+        self.names = names or []
+        row = np.array([value, threshold, *norms])
         if self._path is not None:
             self._save(self._path, row)
         self._rows.append(row)

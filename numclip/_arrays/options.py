@@ -13,7 +13,7 @@ Nonfinite = Literal["nan", "raise", "zero"]
 
 
 class Options(NamedTuple):
-    """The order of the norm, a margin, the scale of the loss, what a non-finite norm does, no rounding up."""
+    """Order of the norm, a margin added to it, scale of the loss, effect of a non-finite norm, strictness."""
 
     order: float = 2.0
     eps: float = 0.0

@@ -60,8 +60,10 @@ def clip_adaptively(params: Any, grads: Any, clipping: Any, eps: Any, out: Any) 
     """Clip each unit of the gradients to a share of the norm of the same unit of the parameters."""
     ratio, least = _number(clipping, "clipping"), _number(eps, "eps")
     gradients, parameters = checks.sequence(grads, "grads"), checks.sequence(params, "params")
-    outputs = gradients if out is grads else [None] * len(gradients) if out is None else None
-    outputs = checks.sequence(out, "out") if outputs is None else outputs
+    if out is None:
+        outputs = [None] * len(gradients)
+    else:
+        outputs = gradients if out is grads else checks.sequence(out, "out")
     for name, others in (("params", parameters), ("out", outputs)):
         if len(others) != len(gradients):
             raise ValueError(f"{name} has {len(others)} entries, grads has {len(gradients)}")

@@ -67,12 +67,15 @@ def _add_four(
 ) -> None:
     """Do what `_add_one` does for four examples in their order, with one load and store of each sum."""
     a, b, c, d = starts
+    # Read once: the compiler cannot tell that a store to the sums leaves them as they are.
+    f, g, h, k = factors[0], factors[1], factors[2], factors[3]
+    p, q, r, s = prefactors[0], prefactors[1], prefactors[2], prefactors[3]
     for i in range(0, size, WIDTH):
         total = load(sums, column + i)
-        total = add(total, _clipped(load(values, a + i), factors[0], prefactors[0], compensated))
-        total = add(total, _clipped(load(values, b + i), factors[1], prefactors[1], compensated))
-        total = add(total, _clipped(load(values, c + i), factors[2], prefactors[2], compensated))
-        total = add(total, _clipped(load(values, d + i), factors[3], prefactors[3], compensated))
+        total = add(total, _clipped(load(values, a + i), f, p, compensated))
+        total = add(total, _clipped(load(values, b + i), g, q, compensated))
+        total = add(total, _clipped(load(values, c + i), h, r, compensated))
+        total = add(total, _clipped(load(values, d + i), k, s, compensated))
         store(sums, column + i, total)
 
 

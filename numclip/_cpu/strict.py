@@ -11,11 +11,11 @@ rational number D. f is at most c / D in 106 bits, rounded down in integer arith
 
 **No product above f times its element.** f = hi + lo. With p = hi * x rounded, q = fma(hi, x, -p), which is
 exact, t = fma(lo, x, q), s = p + t and r = t - (s - p), which is exact again (Dekker, 1971), f * x is s + r
-but for the rounding of t: less than 2**-103 of it, while MARGIN has lowered f by more. If s and r have
-opposite signs, s is above f * x in magnitude and takes one step towards zero. Rounding s to the element type
-takes another such step where the rounded magnitude is above that of s. A result is therefore f * x rounded
-towards zero: less than a unit in its last place is lost, but for the effect of MARGIN, 2**-17 of a float64's
-last place. Where q could underflow, an element is multiplied in parts that are scaled by powers of two.
+but for the rounding of t: less than 2**-103 of it, for which MARGIN leaves room. If s and r have opposite
+signs, s is above f * x in magnitude and takes one step towards zero. Rounding s to the element type takes
+another such step where the rounded magnitude is above that of s. A result is therefore f * x rounded towards
+zero: less than a unit in its last place is lost, but for the effect of MARGIN, 2**-17 of a float64's last
+place. Where q could underflow, the fraction of an element is multiplied, and its exponent added afterwards.
 """
 
 import math
@@ -93,10 +93,10 @@ def _rounded_down(ratio: Fraction) -> Factor:
     exponent += (
         numerator >= denominator << exponent if exponent >= 0 else numerator << -exponent >= denominator
     )
-    # Above 2**1024 it is the inverse of a subnormal loss_scale: a smaller factor is safe.
     shift = 2 * _BITS - exponent
     digits = (numerator << shift) // denominator if shift >= 0 else numerator // (denominator << -shift)
     hi, lo = divmod(digits, 1 << _BITS)
+    # Above 2**1024 it is the inverse of a subnormal loss_scale: a smaller factor is safe.
     return Factor(math.ldexp(hi, -_BITS), math.ldexp(lo, -2 * _BITS), min(exponent, 1024))
 
 

@@ -120,6 +120,11 @@ def test_what_is_no_setting_is_refused(settings, error, message):
         ((1.0, abs), TypeError, "clip_norm should be a number"),
         ((1.0, 1.0, [1.0]), ValueError, "tensor_norms has 1 norms, but there are 2 names"),
         ((1.0, 1.0, ["w", "b"]), TypeError, "tensor_norms[0] is no array"),
+        (
+            (1.0, 1.0, [1.0, np.ones(3)]),
+            TypeError,
+            "norm 1 of tensor_norms should be a number. Received",
+        ),
     ],
 )
 def test_a_step_that_is_refused_is_not_recorded(step, error, message, tmp_path):
@@ -128,6 +133,13 @@ def test_a_step_that_is_refused_is_not_recorded(step, error, message, tmp_path):
     with pytest.raises(error, match=starts_with(message)):
         monitor.record(*step)
     assert (monitor.summary(), (tmp_path / "norms.csv").read_text()) == before
+
+
+def test_a_first_step_that_is_refused_names_nothing():
+    monitor = GradientMonitor()
+    with pytest.raises(TypeError, match="norm 0 of tensor_norms should be a number"):
+        monitor.record(1.0, 1.0, {"w": np.ones(3)})
+    assert monitor.names is None
 
 
 def test_norms_that_come_late_are_refused():
