@@ -127,21 +127,24 @@ def load_apart(typecode: int, count: int) -> Any:
 
 @cache
 def load_first(typecode: int, most: int) -> Any:
-    """Make load_first(address, count): as `load_apart`, but zeros after the first `count`, at least one.
+    """Make load_first(address, count): as `load_apart`, but of the first `count`; then zeros.
 
-    All are loaded at once, without a branch: instead of those beyond, the first one again.
+    Nothing beyond them is read. All loads are issued before the first use.
     """
     stride, stored = LANES * _size(typecode), _STORED[typecode]
 
     @emits(lambda address, count: types.UniTuple(_CARRIER[typecode], most)(types.int64, types.int64))
     def load_some(emit: Emit, address: Any, count: Any) -> Any:
-        builder, inside, loaded = emit.builder, [], []
+        builder, elements = emit.builder, []
         for i in range(most):
-            inside.append(builder.icmp_signed("<", _I64(i), count))
-            moved = builder.add(address, builder.select(inside[i], _I64(i * stride), _I64(0)))
-            loaded.append(builder.load(_pointer(builder, moved, 0, stored), align=_size(typecode)))
-        zero = ir.Constant(stored, 0)
-        elements = [builder.select(*pair, zero) for pair in zip(inside, loaded, strict=True)]
+            before = builder.block
+            with builder.if_then(builder.icmp_signed("<", _I64(i), count)):
+                loaded = builder.load(_pointer(builder, address, i * stride, stored), align=_size(typecode))
+                inside = builder.block
+            element = builder.phi(stored)
+            element.add_incoming(loaded, inside)
+            element.add_incoming(ir.Constant(stored, 0), before)
+            elements.append(element)
         return emit.context.make_tuple(builder, emit.signature.return_type, elements)
 
     return load_some

@@ -54,9 +54,10 @@ def map_aligned(typecode: int, function: Any) -> Any:
 
     @device
     def put_up_to_four(here, there, count, factor):
-        last = count - 1  # loaded instead of vectors beyond the end
-        b, c = four(here + stride * min(1, last)), four(here + stride * min(2, last))
-        a, d = four(here), four(here + stride * min(3, last))
+        a = four(here)
+        b = four(here + stride) if count > 1 else a
+        c = four(here + 2 * stride) if count > 2 else a
+        d = four(here + 3 * stride) if count > 3 else a
         put(there, a, factor)
         if count > 1:
             put(there + stride, b, factor)
@@ -114,9 +115,10 @@ def map_chunk(typecode: int, function: Any) -> Any:
 
     @device
     def put_up_to_four(here, there, count, factor):
-        last = count - 1
-        b, c = one(here + stride * min(1, last)), one(here + stride * min(2, last))
-        a, d = one(here), one(here + stride * min(3, last))
+        a = one(here)
+        b = one(here + stride) if count > 1 else a
+        c = one(here + 2 * stride) if count > 2 else a
+        d = one(here + 3 * stride) if count > 3 else a
         store(there, function(a, factor))
         if count > 1:
             store(there + stride, function(b, factor))
