@@ -75,6 +75,26 @@ def strided(rng):
                 copy_and_clip,
             )
 
+            # In place, there is something to clip in every round: the threshold is lowered.
+            norm = float(numclip.global_norm([t]))
+            limits = [accumulate(repeat(0.9999), lambda a, b: a * b, initial=norm) for _ in range(2)]
+            own, others = view(np.array(t.base)), view(np.array(t.base))
+
+            def clip_in_place(own=own, limits=limits[0]):
+                numclip.clip_by_global_norm([own], next(limits), out=[own])
+
+            def copy_clip_and_copy(others=others, buffer=buffer, limits=limits[1]):
+                np.copyto(buffer, others)
+                numclip.clip_by_global_norm([buffer], next(limits), out=[buffer])
+                np.copyto(others, buffer)
+
+            yield (
+                f"in place, {name}, {side:,} x {side:,}",
+                "copies, clipped",
+                clip_in_place,
+                copy_clip_and_copy,
+            )
+
 
 @numba.njit
 def clip_many_times(arrays, times):

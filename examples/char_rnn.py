@@ -1,9 +1,10 @@
 """Train a character-level RNN, backpropagation written out in NumPy, and clip its gradients with numclip.
 
 The text is the source of the Python standard library, or any file given by ``--text``. One minute of training
-ends with a sample of the network's text and with a picture: the norm of the gradients before clipping, step
-by step, above the loss. Run it once as it is and once with ``--no-clip``. Ctrl-C ends it early, with the
-sample and the picture of the steps that were done.
+ends with a sample of the network's text and with two pictures: the norm of the gradients before clipping,
+step by step, above the loss; and the norms of the five arrays, which a `GradientMonitor` has kept. Run it
+once as it is and once with ``--no-clip``. Ctrl-C ends it early, with the sample and the pictures of the steps
+that were done.
 """
 
 import argparse
@@ -33,6 +34,7 @@ SEQUENCE_LENGTH = 40
 MOMENTUM = 0.9
 VOCABULARY_SIZE = 100
 SAMPLE_LENGTH = 800
+NAMES = ["Wxh", "Whh", "Why", "bh", "by"]
 PLACEHOLDER = "\N{REPLACEMENT CHARACTER}"
 # Single files in every Python since 3.11; together 1.8 million characters.
 MODULES = """
@@ -240,10 +242,15 @@ def main():
     except ValueError as error:
         parser.exit(2, f"{parser.prog}: {error}\n")
 
+    monitor = numclip.GradientMonitor(args.output.with_suffix(".csv"), NAMES, history=args.steps)
+
     def clip(gradients):
+        tensor_norms = numclip.tensor_norms(gradients)
         if args.no_clip:
-            return numclip.global_norm(gradients)
-        _, norm = numclip.clip_by_global_norm(gradients, args.clip_norm, out=gradients)
+            norm = numclip.global_norm(gradients)
+        else:
+            _, norm = numclip.clip_by_global_norm(gradients, args.clip_norm, out=gradients)
+        monitor.record(norm, args.clip_norm, tensor_norms)
         return norm
 
     fate = f"above {args.clip_norm:g}, not clipped" if args.no_clip else "clipped"
@@ -256,8 +263,11 @@ def main():
         print("Interrupted before the first step: there is nothing to show.")
         return INTERRUPTED
     draw(args.output, losses, norms, args.clip_norm, fate)
+    arrays = args.output.with_stem(f"{args.output.stem}_arrays")
+    monitor.plot(arrays)
     print(f"{len(norms)} steps, {np.mean(norms > args.clip_norm):.0%} of them {fate}.")
     print(f"{args.output} shows the norm of the gradients before clipping, and the loss below it.")
+    print(f"{arrays} shows the norm of each array; the figures are in {args.output.with_suffix('.csv')}.")
     if not np.isfinite(norms[-1]):
         print(f"Training diverged: the last norm is {norms[-1]}.")
         return 1

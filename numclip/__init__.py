@@ -1,8 +1,9 @@
 """Gradient clipping by global norm for NumPy arrays.
 
 `clip_by_global_norm` clips a list of arrays once, `Clipper` the same arrays at each step, and `global_norm`
-only measures. `numclip.tree` has the same for dicts and other nested containers. The other functions set and
-show how the process works: `warmup`, `set_num_threads`, `set_recycling`, `show_config`.
+only measures. `numclip.tree` has the same for dicts and other nested containers. `AutoClip` and `ZClip` are
+thresholds that follow the training, and a `GradientMonitor` keeps what the norms were. The other functions
+set and show how the process works: `warmup`, `set_num_threads`, `set_recycling`, `show_config`.
 
 Threads, forks, caches
 ----------------------
@@ -47,24 +48,33 @@ rounding mode, and each call restores those settings. No call warns, even under
 ``RuntimeError``; the import works.
 
 ``python -m numclip`` prints what a report of a bug needs, ``python -m numclip selftest`` checks the installed
-copy against exact results.
+copy against exact results, ``python -m numclip plot norms.csv`` draws what a `GradientMonitor` has written.
 """
 
 from numclip import tree
+from numclip._adaptive import adaptive_grad_clip
 from numclip._arrays.slices import IndexedSlices
 from numclip._clip import Clipper, clip_by_global_norm, clip_factor, global_norm, tensor_norms
 from numclip._diagnostics import show_config
+from numclip._monitor import GradientMonitor
+from numclip._per_example import per_example_global_norm_clip
 from numclip._settings import set_num_threads, set_recycling, warmup
 from numclip._single import clip_by_norm, clip_by_value
+from numclip._thresholds import AutoClip, ZClip
 
 __all__ = [
+    "AutoClip",
     "Clipper",
+    "GradientMonitor",
     "IndexedSlices",
+    "ZClip",
+    "adaptive_grad_clip",
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
     "clip_factor",
     "global_norm",
+    "per_example_global_norm_clip",
     "set_num_threads",
     "set_recycling",
     "show_config",

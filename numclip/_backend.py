@@ -107,6 +107,14 @@ class Backend(Protocol):
         """Clip the elements of an array to an interval."""
         ...
 
+    def clip_adaptively(self, params: Any, grads: Any, clipping: Any, eps: Any, out: Any) -> list[Any]:
+        """Clip each unit of the gradients to a share of the norm of the same unit of the parameters."""
+        ...
+
+    def clip_per_example(self, t_list: Any, clip_norm: Any, nonfinite: str) -> tuple[list[Any], int, Any]:
+        """Return the sums of the clipped examples of a list, how many were clipped, and their norms."""
+        ...
+
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile the kernels that lists of these element types need."""
         ...

@@ -6,12 +6,24 @@ from typing import Any, Generic, Unpack, overload
 
 import numpy as np
 
-from numclip._arrays.annotations import Entry, Given, Narrow, Norm, NormOptions, Number, Threshold, Wide
+from numclip._arrays.annotations import (
+    ClipOptions,
+    Entry,
+    Given,
+    Narrow,
+    Norm,
+    NormOptions,
+    Number,
+    Threshold,
+    Wide,
+)
 from numclip._arrays.errors import trim
 from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Nonfinite, Options, options
 from numclip._arrays.output import NEW, NONE
-from numclip._backend import backend_of
+from numclip._backend import Plan, backend_of, cpu
+from numclip._monitor import GradientMonitor
+from numclip._watched import WatchedPlan
 
 
 @overload
@@ -23,7 +35,7 @@ def clip_by_global_norm(  # type: ignore[overload-overlap]
     *,
     out: Sequence[Entry] | None = None,
     stream: Any = None,
-    **options: Unpack[NormOptions],
+    **options: Unpack[ClipOptions],
 ) -> tuple[list[Narrow], np.float32]: ...
 
 
@@ -36,7 +48,7 @@ def clip_by_global_norm(
     *,
     out: Sequence[Entry] | None = None,
     stream: Any = None,
-    **options: Unpack[NormOptions],
+    **options: Unpack[ClipOptions],
 ) -> tuple[list[Wide], np.float64]: ...
 
 
@@ -49,7 +61,7 @@ def clip_by_global_norm(
     *,
     out: Sequence[Entry] | None = None,
     stream: Any = None,
-    **options: Unpack[NormOptions],
+    **options: Unpack[ClipOptions],
 ) -> tuple[list[Any], Any]: ...
 
 
@@ -64,6 +76,7 @@ def clip_by_global_norm(
     eps: float = 0.0,
     loss_scale: float = 1.0,
     nonfinite: Nonfinite = "nan",
+    strict: bool = False,
     stream: Any = None,
 ) -> tuple[list[Any], Any]:
     """Clip a list of arrays so that the norm of all of them together is at most `clip_norm`.
@@ -98,6 +111,10 @@ def clip_by_global_norm(
         The effect of a norm that is infinite or NaN because an element is: "nan", every result is NaN, as in
         TensorFlow; "raise", a FloatingPointError names the entries, and nothing is written (on CUDA this
         waits for the device); "zero", every result is 0, for a step that is skipped.
+    strict : bool, optional
+        The exact norm of the results is at most `clip_norm`, as proofs of differential privacy need it: not
+        above it by rounding, as it may be by default. Results are rounded towards zero, and less than a unit
+        in their last place is lost. For the norm of order 2, without a `use_norm`, of arrays on the CPU.
     stream : CUDA stream or handle, optional
         Where the work on CUDA arrays is enqueued: by default on the current stream of their library.
 
@@ -125,7 +142,7 @@ def clip_by_global_norm(
     Squares are formed and summed in float64, with 64-bit elements in twice that precision, in an order that
     does not depend on the machine or the number of threads. A norm that is at most `clip_norm` leaves every
     bit as it was; in place, nothing is written then. If the norm is infinite or NaN because an element is,
-    every result is NaN.
+    every result is NaN, also with `strict`.
 
     With CUDA arrays of CuPy, PyTorch or Numba, or others that have ``__cuda_array_interface__``, all work is
     done on the device, and the host does not wait for it; the results have the same bits. A `clip_norm` on
@@ -159,8 +176,8 @@ def clip_by_global_norm(
     """
     output = NEW if out is None else out
     try:
-        default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan"
-        chosen = DEFAULT if default else options(ord, eps, loss_scale, nonfinite)
+        default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan" and strict is False
+        chosen = DEFAULT if default else options(ord, eps, loss_scale, nonfinite, strict)
         results, norm, _ = backend_of(t_list).clip(t_list, output, clip_norm, use_norm, chosen, LIST, stream)
     except Exception as error:
         trim(error)
@@ -257,7 +274,8 @@ def tensor_norms(t_list: Sequence[Entry], *, ord: float = 2) -> list[Any]:
     Returns
     -------
     list of numpy.float32, numpy.float64 or None
-        The `global_norm` of each entry alone; None for None.
+        The `global_norm` of each entry alone; None for None. With CUDA arrays 0-d arrays on the device, of
+        the library of the first array.
 
     Raises
     ------
@@ -379,8 +397,11 @@ class Clipper(Generic[Norm]):
     out : sequence of arrays, optional
         Receives the results at every call, as for `clip_by_global_norm`. By default the arrays are clipped in
         place.
-    ord, eps, loss_scale, nonfinite : optional
+    ord, eps, loss_scale, nonfinite, strict : optional
         As for `clip_by_global_norm`.
+    monitor : GradientMonitor, optional
+        Records each call: the norm, the threshold, the norm of each array, which takes another pass over
+        them. For arrays on the CPU.
 
     Raises
     ------
@@ -423,7 +444,9 @@ class Clipper(Generic[Norm]):
         t_list: Sequence[Narrow],
         clip_norm: Threshold,
         out: Sequence[Entry] | None = None,
-        **options: Unpack[NormOptions],
+        *,
+        monitor: GradientMonitor | None = None,
+        **options: Unpack[ClipOptions],
     ) -> None: ...
 
     @overload
@@ -432,7 +455,9 @@ class Clipper(Generic[Norm]):
         t_list: Sequence[Wide],
         clip_norm: Threshold,
         out: Sequence[Entry] | None = None,
-        **options: Unpack[NormOptions],
+        *,
+        monitor: GradientMonitor | None = None,
+        **options: Unpack[ClipOptions],
     ) -> None: ...
 
     @overload
@@ -441,7 +466,9 @@ class Clipper(Generic[Norm]):
         t_list: Sequence[Entry],
         clip_norm: Threshold,
         out: Sequence[Entry] | None = None,
-        **options: Unpack[NormOptions],
+        *,
+        monitor: GradientMonitor | None = None,
+        **options: Unpack[ClipOptions],
     ) -> None: ...
 
     def __init__(
@@ -454,19 +481,33 @@ class Clipper(Generic[Norm]):
         eps: float = 0.0,
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
+        strict: bool = False,
+        monitor: GradientMonitor | None = None,
     ) -> None:
         try:
-            chosen = options(ord, eps, loss_scale, nonfinite)
-            self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST)
+            chosen = options(ord, eps, loss_scale, nonfinite, strict)
+            self._set_up(t_list, t_list if out is None else out, clip_norm, chosen, LIST, monitor)
         except Exception as error:
             trim(error)
             raise
 
-    def _set_up(self, t_list: Any, output: Any, clip_norm: Any, chosen: Options, labels: Labels) -> None:
+    def _set_up(
+        self,
+        t_list: Any,
+        output: Any,
+        clip_norm: Any,
+        chosen: Options,
+        labels: Labels,
+        monitor: GradientMonitor | None,
+    ) -> None:
         self._options = chosen
         self._backend = backend_of(t_list)
         self._limit = self._backend.clip_norm(clip_norm)
-        self._plan = self._backend.plan(t_list, output, labels)
+        self._plan: Plan | WatchedPlan = self._backend.plan(t_list, output, labels)
+        if monitor is not None:
+            if self._backend is not cpu():
+                raise TypeError("monitor is for arrays on the CPU. Pass the norms to monitor.record instead")
+            self._plan = WatchedPlan(self._plan, monitor, labels)
         self._clip = self._plan.as_function(self._options)
         self._factor: Any = None
         self.results: Any = self._plan.results
@@ -524,7 +565,8 @@ class Clipper(Generic[Norm]):
         Returns
         -------
         list of numpy.float32, numpy.float64 or None
-            As from the function `tensor_norms`, of ``t / loss_scale``.
+            As from the function `tensor_norms`, of ``t / loss_scale``. NaN for an array whose sum of squares
+            is outside of the range of float64, if the call has made zeros or NaN of it.
 
         Raises
         ------

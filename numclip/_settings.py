@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,9 @@ from numclip._cpu import threads as _threads
 logger = logging.getLogger("numclip")
 
 
-def warmup(dtypes: Iterable[Any] = ("float32",), *, verbose: bool = False) -> None:
+def warmup(
+    dtypes: Iterable[Any] = ("float32",), *, device: Literal["cpu", "cuda"] = "cpu", verbose: bool = False
+) -> None:
     """Compile what calls on lists of these dtypes need, so that the first of them is as fast as the others.
 
     Each dtype takes some seconds once on a machine. From then on, the machine code is loaded from the cache
@@ -28,14 +30,19 @@ def warmup(dtypes: Iterable[Any] = ("float32",), *, verbose: bool = False) -> No
     ----------
     dtypes : iterable of dtypes or their names
         Among those that `clip_by_global_norm` takes. A list of several of them needs no other code.
+    device : {"cpu", "cuda"}, optional
+        Where the arrays lie. For "cuda", the kernels of lists of one dtype, with an `ord` of 2, are compiled
+        for the current GPU of this thread. A list of several dtypes needs a kernel of its own there.
     verbose : bool, optional
         Print to the standard error which code is compiled or loaded, with times. The logger ``numclip`` has
         the same at the level INFO in any case, also for a first call without `warmup`.
 
     Raises
     ------
-    TypeError
-        If a dtype is not one of those. Nothing has been compiled.
+    TypeError, ValueError
+        If a dtype or the device is not one of those. Nothing has been compiled.
+    ImportError, RuntimeError
+        If there is no numba-cuda, or no GPU, for the device "cuda".
 
     Examples
     --------
@@ -47,9 +54,12 @@ def warmup(dtypes: Iterable[Any] = ("float32",), *, verbose: bool = False) -> No
     for i, name in enumerate(names):
         if name not in BY_NAME:
             raise TypeError(f"dtypes[{i}] is {shortened(name)}, expected a floating or complex dtype")
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f'device should be "cpu" or "cuda". Received {brief(device)}')
     with _printed_log() if verbose else nullcontext():
         logger.info("loading Numba, and compiling for %s: some seconds, once", ", ".join(names))
-        _backend.cpu().compile_ahead({BY_NAME[name].typecode for name in names})
+        backend = _backend.cpu() if device == "cpu" else _backend.cuda()
+        backend.compile_ahead({BY_NAME[name].typecode for name in names})
 
 
 @contextmanager

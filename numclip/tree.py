@@ -23,6 +23,7 @@ from numclip._arrays.options import Nonfinite, options
 from numclip._arrays.output import NEW, NONE
 from numclip._arrays.trees.structure import Tree
 from numclip._backend import backend_of
+from numclip._monitor import GradientMonitor
 
 __all__ = ["Clipper", "clip_by_global_norm", "clip_factor", "global_norm", "tensor_norms"]
 
@@ -41,6 +42,7 @@ def clip_by_global_norm(
     eps: float = 0.0,
     loss_scale: float = 1.0,
     nonfinite: Nonfinite = "nan",
+    strict: bool = False,
     stream: Any = None,
 ) -> tuple[Any, Any]:
     """Clip the arrays in nested containers so that the norm of all of them together is at most `clip_norm`.
@@ -50,7 +52,7 @@ def clip_by_global_norm(
     tree : container, or an array
         Containers, nested at will, of whatever may be an entry of `numclip.clip_by_global_norm`: arrays of
         any shapes and dtypes, None, `IndexedSlices`.
-    clip_norm, use_norm, name, ord, eps, loss_scale, nonfinite, stream
+    clip_norm, use_norm, name, ord, eps, loss_scale, nonfinite, strict, stream
         As for `numclip.clip_by_global_norm`.
     out : container, optional
         Receives the results: the same structure with an array of the same shape and dtype for each of `tree`.
@@ -89,7 +91,7 @@ def clip_by_global_norm(
     array([[1.5]])
     """
     try:
-        chosen = options(ord, eps, loss_scale, nonfinite)
+        chosen = options(ord, eps, loss_scale, nonfinite, strict)
         taken = Tree(tree)
         leaves = taken.leaves
         if out is None:
@@ -235,8 +237,10 @@ class Clipper(_clip.Clipper[Any]):
     out : container, optional
         Receives the results at every call, as for `clip_by_global_norm`. By default the arrays are clipped in
         place.
-    ord, eps, loss_scale, nonfinite
+    ord, eps, loss_scale, nonfinite, strict
         As for `numclip.clip_by_global_norm`.
+    monitor : GradientMonitor, optional
+        As for `numclip.Clipper`; arrays without names are called by their paths.
 
     Attributes
     ----------
@@ -278,12 +282,14 @@ class Clipper(_clip.Clipper[Any]):
         eps: float = 0.0,
         loss_scale: float = 1.0,
         nonfinite: Nonfinite = "nan",
+        strict: bool = False,
+        monitor: GradientMonitor | None = None,
     ) -> None:
         try:
-            chosen = options(ord, eps, loss_scale, nonfinite)
+            chosen = options(ord, eps, loss_scale, nonfinite, strict)
             taken = Tree(tree)
             targets = _targets(taken, tree, tree if out is None else out)
-            self._set_up(taken.leaves, targets, clip_norm, chosen, taken)
+            self._set_up(taken.leaves, targets, clip_norm, chosen, taken, monitor)
         except Exception as error:
             trim(error)
             raise

@@ -74,3 +74,9 @@ class NormOptions(TypedDict, total=False):
     eps: float
     loss_scale: float
     nonfinite: Nonfinite
+
+
+class ClipOptions(NormOptions, total=False):
+    """Those of the functions that write the clipped arrays."""
+
+    strict: bool

@@ -164,13 +164,13 @@ def target(value: Any, array: Array, name: str, source_name: str) -> Array:
         raise TypeError(f"{name} has dtype {dtypes}")
     if not value.flags.writeable:
         raise ValueError(f"{name} is read-only")
-    if _overlaps_itself(value):
+    if overlaps_itself(value):
         raise ValueError(f"{name} has elements that share memory")
     plain: Array = value
     return plain
 
 
-def _overlaps_itself(array: Array) -> bool:
+def overlaps_itself(array: Array) -> bool:
     """Tell whether elements may overlap: a stride is less than the extent of the axes of smaller strides."""
     if array.size == 0 or array.flags.forc:
         return False

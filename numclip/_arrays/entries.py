@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from numclip._arrays import checks, counterparts, memory, overlap, sparse
 from numclip._arrays.labels import ARRAY
 from numclip._arrays.output import NEW, NONE
-from numclip._arrays.pool import empty_like
+from numclip._arrays.pool import empty, empty_like
 from numclip._arrays.slices import is_slices
-from numclip._core.dtypes import native
+from numclip._core.dtypes import element_type, native
 
 Array = NDArray[Any]
 
@@ -63,17 +63,26 @@ def resolve_one(t: Any, out: Any, *, values: bool = False) -> tuple[Array, Array
 
 def resolve_plain(t: Any, out: Any) -> tuple[Array, Array, Array] | None:
     """Return what `resolve_one` returns, for plain arrays; None for arguments that need all its checks."""
-    if type(t) is not np.ndarray or t.dtype.kind not in "fiu" or t.dtype.type is np.longdouble:
+    if not _is_plain(t):
         return None
     if out is None:
         result = empty_like(t)
         return t, result, result
+    return (t, out, out) if _is_plain_target(out, t) else None
+
+
+def _is_plain(t: Any) -> bool:
+    return type(t) is np.ndarray and t.dtype.kind in "fiu" and t.dtype.type is not np.longdouble
+
+
+def _is_plain_target(out: Any, t: Array) -> bool:
+    """Tell whether a target is `t` itself, or a dense array like it elsewhere in memory."""
+    if out is t:
+        return t.flags.writeable and not checks.overlaps_itself(t)
     if type(out) is not np.ndarray or out.dtype != t.dtype or out.shape != t.shape:
-        return None
+        return False
     flags = out.flags
-    if not (flags.forc and flags.writeable) or (out is not t and np.may_share_memory(t, out)):
-        return None
-    return t, out, out
+    return bool(flags.forc and flags.writeable) and not np.may_share_memory(t, out)
 
 
 class Prepared(NamedTuple):
@@ -93,6 +102,15 @@ def prepare(entry: Any, output: Any, label: str, target_label: str) -> Prepared:
 
     `output` is an `Output`, or the target.
     """
+    # Fast path: an array of NumPy's own class, which is here because it is strided.
+    if type(entry) is np.ndarray and element_type(entry.dtype) is not None:
+        if output is NONE:
+            return _flatten(entry, None, None)
+        if output is NEW:
+            result = empty_like(entry)
+            return _flatten(entry, result, result, is_new=True)
+        if _is_plain_target(output, entry):
+            return _flatten(entry, output, output)
     if output is NONE:
         return _flatten(source(entry, label), None, None)
     if output is NEW:
@@ -110,12 +128,10 @@ def _flatten(source: Array, target: Array | None, result: Any, *, is_new: bool =
     if flat is None:
         ordered = source.transpose(axes)
         # A new result is a buffer too: the elements are loaded into it, and clipped there.
-        flat = (
-            flat_target if is_new and flat_target is not None else np.empty(source.size, native(source.dtype))
-        )
+        flat = flat_target if is_new and flat_target is not None else empty(source.size, native(source.dtype))
         loads.append((flat.reshape(ordered.shape), ordered))
     if target is not None and flat_target is None:
-        flat_target = flat if loads else np.empty_like(flat)
+        flat_target = flat if loads else empty(flat.size, flat.dtype)
         ordered = target.transpose(axes)
         in_place = memory.same_elements(source, target)
         stores.append((ordered, flat_target.reshape(ordered.shape), in_place))

@@ -30,3 +30,8 @@ class _ArrayLabels:
 
 LIST: Labels = _ListLabels()
 ARRAY: Labels = _ArrayLabels()
+
+
+def places(labels: Labels, count: int) -> list[str]:
+    """Return where each entry stands: its label without the name of the list or tree."""
+    return [labels.entry(i).removeprefix("t_list").removeprefix("tree") for i in range(count)]

@@ -50,6 +50,8 @@ def guards(entries: Iterable[Any]) -> list[weakref.ref[Any]]:
 
 def dense_axes(array: Array) -> tuple[int, ...]:
     """Return the order of axes in which a dense array lies in memory; that of the array for any other."""
+    if array.flags.c_contiguous:
+        return tuple(range(array.ndim))
     axes = tuple(sorted(range(array.ndim), key=lambda axis: -array.strides[axis]))
     return axes if array.transpose(axes).flags.c_contiguous else tuple(range(array.ndim))
 
@@ -69,6 +71,8 @@ def axis_steps(array: Array) -> list[tuple[int, int]]:
 
 def same_elements(array: Array, other: Array) -> bool:
     """Tell whether two arrays of one shape are views of the same elements, each at the same place."""
+    if array.size > 0 and not np.may_share_memory(array, other):  # an address takes a microsecond
+        return False
     same_start = array.ctypes.data == other.ctypes.data
     return same_start and array.dtype == other.dtype and axis_steps(array) == axis_steps(other)
 

@@ -7,8 +7,8 @@ from typing import Any
 _DEFINED = (type, FunctionType, BuiltinFunctionType)
 
 
-def loaded(name: str, attribute: str) -> Any:
-    """Return a module that defines a class or a function of this name, or None.
+def loaded(name: str, *needed: str) -> Any:
+    """Return a module that defines classes or functions of these names, or None.
 
     None as well while another thread imports it, and for a placeholder: an empty module, a mock, or a lazy
     module that would be imported by reading an attribute.
@@ -17,6 +17,6 @@ def loaded(name: str, attribute: str) -> Any:
     if not issubclass(type(module), ModuleType):
         return None
     attributes = ModuleType.__getattribute__(module, "__dict__")
-    if not isinstance(attributes.get(attribute), _DEFINED):
+    if not all(isinstance(attributes.get(attribute), _DEFINED) for attribute in needed):
         return None
     return None if getattr(attributes.get("__spec__"), "_initializing", False) else module

@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from numclip._arrays import checks
 from numclip._arrays.errors import brief
 
@@ -11,20 +13,21 @@ Nonfinite = Literal["nan", "raise", "zero"]
 
 
 class Options(NamedTuple):
-    """The order of the norm, a margin added to it, the scale of the loss, and what a non-finite norm does."""
+    """Order of the norm, a margin added to it, scale of the loss, effect of a non-finite norm, strictness."""
 
     order: float = 2.0
     eps: float = 0.0
     loss_scale: float = 1.0
     nonfinite: Nonfinite = "nan"
+    strict: bool = False
 
 
 DEFAULT = Options()
 
 
-def options(ord: Any, eps: Any, loss_scale: Any, nonfinite: Any) -> Options:
+def options(ord: Any, eps: Any, loss_scale: Any, nonfinite: Any, strict: Any = False) -> Options:
     """Check the options; return `DEFAULT` itself if they are those of TensorFlow's contract."""
-    if ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan":
+    if ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan" and strict is False:
         return DEFAULT
     order = checks.real(ord, "ord")
     if not order > 0.0:
@@ -37,7 +40,11 @@ def options(ord: Any, eps: Any, loss_scale: Any, nonfinite: Any) -> Options:
         raise ValueError(f"loss_scale should be finite and positive. Received {scale}")
     if nonfinite not in ("nan", "raise", "zero"):
         raise ValueError(f'nonfinite should be "nan", "raise" or "zero". Received {brief(nonfinite)}')
-    return Options(order, margin, scale, nonfinite)
+    if not isinstance(strict, bool | np.bool):
+        raise TypeError(f"strict should be a bool. Received {brief(strict)}")
+    if strict and order != 2.0:
+        raise ValueError(f"strict is for the norm of order 2. Received ord {order}")
+    return Options(order, margin, scale, nonfinite, bool(strict))
 
 
 def threshold(clip_norm: Callable[[float], Any], norm: Any) -> float:

@@ -8,6 +8,7 @@ No more is kept than the last calls have used: a training loop reuses its blocks
 that `KEPT_CALLS` calls have not asked for is released.
 """
 
+import math
 import os
 import sys
 import threading
@@ -104,12 +105,21 @@ def empty_like(array: Array) -> Array:
     """Return an uninitialised array like this one, as `numpy.empty_like` does."""
     if array.nbytes < SMALLEST_BLOCK or not array.flags.forc:
         return np.empty_like(array)
-    block = pool.take(array.nbytes + _ALIGNMENT)
+    made = _in_block(array.shape, array.dtype, "C" if array.flags.c_contiguous else "F")
+    return np.empty_like(array) if made is None else made
+
+
+def empty(size: int, dtype: np.dtype[Any]) -> Array:
+    """Return an uninitialised array of one axis, as `numpy.empty` does: for a buffer."""
+    made = None if size * dtype.itemsize < SMALLEST_BLOCK else _in_block((size,), dtype, "C")
+    return np.empty(size, dtype) if made is None else made
+
+
+def _in_block(shape: tuple[int, ...], dtype: np.dtype[Any], order: Literal["C", "F"]) -> Array | None:
+    block = pool.take(math.prod(shape) * dtype.itemsize + _ALIGNMENT)
     if block is None:
-        return np.empty_like(array)
-    start = -block.ctypes.data % _ALIGNMENT
-    order: Literal["C", "F"] = "C" if array.flags.c_contiguous else "F"
-    return np.ndarray(array.shape, array.dtype, block, start, order=order)
+        return None
+    return np.ndarray(shape, dtype, block, -block.ctypes.data % _ALIGNMENT, order=order)
 
 
 def results_like(entries: list[Any]) -> list[Array | None]:

@@ -141,7 +141,7 @@ def _enough_stack() -> Iterator[None]:
 
 
 def _refuse_inside_work() -> None:
-    """Raise if this thread does such work: it would wait for a second, which waits for `process.busy`."""
+    """Raise in a thread that works: it would wait for another one, which waits for `process.busy`."""
     if getattr(_own, "works", False):
         raise RuntimeError(
             "numclip was called in the middle of its own first call, by a finalizer or the garbage "

@@ -35,6 +35,8 @@ ELEMENT_TYPES = (
     ElementType("complex128", FLOAT64, 2, 8, "float64"),
 )
 BY_NAME = {element.name: element for element in ELEMENT_TYPES}
+# A shortcut: the name of a dtype takes a microsecond.
+_BY_TYPE = {getattr(np, element.name): element for element in ELEMENT_TYPES if element.home == "numpy"}
 # The real type of each typecode.
 REALS = {element.typecode: element for element in ELEMENT_TYPES if element.reals == 1}
 ITEM_SIZE = tuple(REALS[code].item_size if code else 0 for code in range(1 + max(REALS)))
@@ -43,7 +45,8 @@ CARRIER = {code: element.carrier for code, element in REALS.items()}
 
 def element_type(dtype: np.dtype[Any]) -> ElementType | None:
     """Return the row of a dtype, of either byte order; None for one that is not clipped."""
-    return BY_NAME.get(dtype.name)
+    element = _BY_TYPE.get(dtype.type)
+    return BY_NAME.get(dtype.name) if element is None else element
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -19,7 +19,7 @@ def is_subinterpreter() -> bool:
 
 
 def refusal(error: ImportError) -> ImportError:
-    """Return what to raise where Numba cannot be loaded because this is not the main interpreter."""
+    """Return the error for a sub-interpreter in which Numba cannot be loaded."""
     refused = ImportError(
         "numclip cannot load Numba in a sub-interpreter: from Python 3.13 on, Python initializes Numba's "
         "extensions in the main interpreter, and NumPy in one interpreter of a process alone. Call numclip "
@@ -49,7 +49,7 @@ def in_own_thread(code: Callable[..., Any]) -> Callable[..., Any]:
         def work() -> None:
             try:
                 results.append(code(*arguments))
-            except BaseException as error:  # it is raised below
+            except BaseException as error:  # raised below
                 errors.append(error)
 
         thread = threading.Thread(target=work, name="numclip")

@@ -30,10 +30,10 @@ if sys.byteorder != "little" or sys.maxsize < 2**32:
 
 logger = logging.getLogger("numclip")
 
-# No fast-math flag anywhere: the order of every sum is part of the contract. Nothing here profits from
-# rewriting, and a helper needs no wrappers: without these, a first call compiles for a quarter less. A helper
-# is always inlined: its calls would count references and spill vectors, 0.15 us of a list of one array.
-# Inlining does not take longer to compile.
+# No fast-math flag anywhere: the order of every sum is part of the contract. Rewrites, and wrappers of
+# helpers, gain nothing here: without them, a first call compiles faster. A helper is always inlined: its
+# calls would count references and spill vectors, and inlining does not take longer to compile. See
+# benchmarks/notes.md.
 _OPTIONS = {"error_model": "numpy", "no_rewrites": True, "no_cfunc_wrapper": True}
 _HELPER_OPTIONS = _OPTIONS | {"no_cpython_wrapper": True, "forceinline": True}
 helper = numba.njit(**_HELPER_OPTIONS)

@@ -10,11 +10,18 @@ from numpy.typing import NDArray
 from numclip._arrays import checks, entries
 from numclip._arrays.errors import brief
 from numclip._arrays.memory import dense_axes, same_elements
+from numclip._arrays.pool import results_like
+from numclip._core.contract import CHUNK
 from numclip._core.dtypes import BY_NAME, FLOAT16, FLOAT32, FLOAT64, native
 from numclip._core.environment import default_environment
-from numclip._cpu import slices
+from numclip._cpu import abi, slices
+from numclip._cpu.kernels import LOCKED_CHUNKS
+from numclip._cpu.pack import GIVEN_TARGETS, NEW_TARGETS
 
 Array = NDArray[Any]
+
+# Up to here the interpreter's lock is held, as for lists.
+SMALL = LOCKED_CHUNKS * CHUNK
 
 # The typecodes of NumPy's own real types.
 _TYPECODES = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
@@ -22,19 +29,15 @@ _TYPECODES = {np.float32: FLOAT32, np.float64: FLOAT64, np.float16: FLOAT16}
 
 def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     """Clip the slices of an array along `axes`, each by its own norm."""
-    # Fast path: one axis of a plain array in C order, and one clip_norm.
-    if type(axes) is int and type(clip_norm) is float and type(t) is np.ndarray and t.flags.carray:
-        typecode, plain = _TYPECODES.get(t.dtype.type), None
-        if typecode is not None and t.dtype.isnative and t.size > 0 and 0 <= axes < t.ndim:
-            plain = entries.resolve_plain(t, out)
-        if plain is not None and plain[1].flags.carray:
-            shape, target = t.shape, plain[1]
-            length, inner = shape[axes], math.prod(shape[axes + 1 :])
-            limits = np.empty(t.size // length)
-            limits.fill(checks.clip_norm(clip_norm))
-            clip_slices = slices.clip_slices(typecode)
-            clip_slices(t.ctypes.data, target.ctypes.data, length, inner, typecode, limits)
-            return target
+    # Fast path: one axis of a small plain array, and one clip_norm. The array is checked in compiled code.
+    if type(axes) is int and type(clip_norm) is float and type(t) is np.ndarray and t.size <= SMALL:
+        typecode = _TYPECODES.get(t.dtype.type)
+        if typecode is not None and abi.IS_AS_EXPECTED:
+            limit, sources = checks.clip_norm(clip_norm), [t]
+            targets, mode = (results_like(sources), NEW_TARGETS) if out is None else ([out], GIVEN_TARGETS)
+            clip_axis = slices.clip_axis(typecode)
+            if clip_axis(sources, targets, abi.ADDRESS, mode, typecode, axes, limit):
+                return targets[0]
     source, target, result = entries.resolve_one(t, out)
     summed = _normal(axes, source.ndim)
     limits = _limits(clip_norm, tuple(1 if i in summed else side for i, side in enumerate(source.shape)))

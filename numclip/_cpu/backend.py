@@ -10,7 +10,7 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options, check_clip_norm
 from numclip._arrays.output import NONE
 from numclip._core.dtypes import BY_NAME, FLOAT32, FLOAT64
-from numclip._cpu import abi, axes, kernels, threads, values
+from numclip._cpu import abi, adaptive, axes, kernels, per_example, strided, threads, values
 from numclip._cpu.plan import Plan, arguments, is_fused
 
 
@@ -24,6 +24,32 @@ def _first_typecode(entries: list[Any]) -> int:
 def _shortcut(typecode: int) -> tuple[Any, ...]:
     """Return the kernel that packs and clips a list of one typecode, and what it is told of that."""
     return kernels.clip_list(typecode), typecode, *abi.scalar_addresses(typecode)
+
+
+def _clip_list(
+    shortcut: tuple[Any, ...],
+    sources: list[Any],
+    targets: list[Any],
+    mode: int,
+    clip_norm: float,
+    options: Options,
+) -> tuple[Any, float, bytearray | None]:
+    """Call the kernel of `_shortcut`; see `kernels.clip_list`."""
+    kernel, typecode, function, dtype = shortcut
+    clipped: tuple[Any, float, bytearray | None] = kernel(
+        sources,
+        targets,
+        abi.ADDRESS,
+        mode,
+        typecode,
+        function,
+        dtype,
+        clip_norm,
+        options.eps,
+        options.loss_scale,
+        threads.policy.serial_elements,
+    )
+    return clipped
 
 
 class CPU:
@@ -56,23 +82,15 @@ class CPU:
             # Shortcut: a list of plain arrays of one typecode is packed and clipped by one call.
             if self._guess is None:
                 self._guess = _shortcut(_first_typecode(sources))
-            kernel, typecode, function, dtype = self._guess
-            most = threads.policy.serial_elements
-            norm, factor, packed = kernel(
-                sources,
-                targets,
-                abi.ADDRESS,
-                mode,
-                typecode,
-                function,
-                dtype,
-                limit,
-                options.eps,
-                options.loss_scale,
-                most,
-            )
+            norm, factor, packed = _clip_list(self._guess, sources, targets, mode, limit, options)
             if packed is None:
                 return targets, norm, factor
+            dense = strided.dense(sources, targets, mode, threads.policy.serial_elements)
+            if dense is not None:
+                norm, factor, rest = _clip_list(self._guess, *dense[:3], limit, options)
+                if rest is None:
+                    dense.store(factor)
+                    return targets, norm, factor
         plan = Plan(sources, targets, mode, labels, packed)
         if plan.typecode:
             self._guess = _shortcut(plan.typecode)
@@ -103,6 +121,8 @@ class CPU:
     use_norm = staticmethod(checks.use_norm)
     clip_along = staticmethod(axes.clip_along)
     clip_between = staticmethod(values.clip_between)
+    clip_adaptively = staticmethod(adaptive.clip_adaptively)
+    clip_per_example = staticmethod(per_example.clip_per_example)
 
     def compile_ahead(self, typecodes: set[int]) -> None:
         """Compile every kernel for these typecodes; for several threads only if they may be started."""

@@ -23,7 +23,7 @@ from numclip._core.contract import COLUMNS, DOWN, SMALLEST_SUM, SOURCE, TARGET, 
 from numclip._core.dtypes import FLOAT64, REALS
 from numclip._core.environment import default_environment
 from numclip._core.scalars import as_float32
-from numclip._cpu import abi, kernels, pack_by_python, threads
+from numclip._cpu import abi, kernels, pack_by_python, strict, threads
 from numclip._cpu.orders import Measure, magnitudes
 from numclip._cpu.pack import GIVEN_TARGETS, NEW_TARGETS, NO_TARGETS
 
@@ -228,10 +228,12 @@ class Plan:
         self, clip_norm: Threshold, use_norm: float | None, options: Options
     ) -> tuple[Any, float]:
         """Sum, decide and scale one after the other, each for all typecodes."""
+        if options.strict and use_norm is not None:
+            raise ValueError("strict clips by the norm of the arrays themselves: leave out use_norm")
         blocks = threads.policy.blocks(self._total)
         with threads.policy.noting_workers() if blocks > 1 else nullcontext():
             if use_norm is None:
-                norm_of_elements = self._norm(blocks, options.order)
+                norm_of_elements = self._norm(blocks, options)
             else:
                 norm_of_elements = _times(use_norm, options.loss_scale)
             is_finite = math.isfinite(norm_of_elements[0])
@@ -248,7 +250,10 @@ class Plan:
             )
             if not is_finite and options.nonfinite == "zero":
                 factor = prefactor = product = 0.0
-            self._scale(blocks, factor, prefactor)
+            if options.strict and is_finite and 0.0 < clip_norm < math.inf:
+                product = self._scale_strictly(blocks, norm_of_elements, clip_norm, options)
+            else:
+                self._scale(blocks, factor, prefactor)
         if use_norm is not None:
             return use_norm, product
         return (np.float64 if self._compensated else as_float32)(norm), product
@@ -260,22 +265,35 @@ class Plan:
         for typecode in self._each_typecode():
             kernels.scale(typecode, parallel=blocks > 1)(self._rows, typecode, blocks, factor, prefactor)
 
-    def _norm(self, blocks: int, order: float) -> tuple[float, float, float]:
+    def _scale_strictly(
+        self, blocks: int, norm: tuple[float, float, float], clip_norm: float, options: Options
+    ) -> float:
+        """Write results whose exact norm is at most clip_norm; return the factor."""
+        factor = strict.factor_below(*norm, clip_norm, options, self._sources)
+        if factor is None:
+            self._scale(blocks, 1.0, 1.0)
+            return 1.0
+        for typecode in self._each_typecode():
+            strict.scale_below(typecode, parallel=blocks > 1)(self._rows, typecode, blocks, *factor)
+        return factor.value
+
+    def _norm(self, blocks: int, options: Options) -> tuple[float, float, float]:
         """Return (norm_hi, norm_lo, prescale): the norm of the elements is (norm_hi + norm_lo) / prescale."""
-        if order != 2.0:
-            self._measure = self._measured(order, blocks)
+        if options.order != 2.0:
+            self._measure = self._measured(options.order, blocks)
             return *self._measure.of_list(), 1.0
-        self._measure, flag = None, True if self._compensated else None
-        sums, errors = self._sums(blocks, 1.0)
-        norm_hi, norm_lo, prescale = kernels.norm_of_sums(self._compensated)(sums, errors, flag)
+        compensated = self._compensated or options.strict
+        self._measure, flag = None, True if compensated else None
+        sums, errors = self._sums(blocks, 1.0, compensated)
+        norm_hi, norm_lo, prescale = kernels.norm_of_sums(compensated)(sums, errors, flag)
         if prescale != 1.0:
-            sums, errors = self._sums(blocks, prescale)
-            norm_hi, norm_lo, _ = kernels.norm_of_sums(self._compensated)(sums, errors, flag)
+            sums, errors = self._sums(blocks, prescale, compensated)
+            norm_hi, norm_lo, _ = kernels.norm_of_sums(compensated)(sums, errors, flag)
         return norm_hi, norm_lo, prescale
 
-    def _sums(self, blocks: int, prescale: float) -> NDArray[np.float64]:
+    def _sums(self, blocks: int, prescale: float, compensated: bool) -> NDArray[np.float64]:
         """Return the sums of squares of all entries, of elements times `prescale`, and their errors."""
-        flag = True if self._compensated else None
+        flag = True if compensated else None
         if self._kept is None:
             sums = self._last_sums = np.zeros((2, len(self._rows)))
             self._last_prescale = prescale
@@ -283,7 +301,7 @@ class Plan:
             sums = self._last_sums
             self._kept[:-1], self._kept[-1] = 0.0, prescale
         for typecode in self._each_typecode():
-            sum_squares = kernels.sum_squares(typecode, self._compensated, parallel=blocks > 1)
+            sum_squares = kernels.sum_squares(typecode, compensated, parallel=blocks > 1)
             sum_squares(self._rows, typecode, blocks, prescale, flag, sums[0], sums[1])
         return sums
 
@@ -297,11 +315,11 @@ class Plan:
             *(plan._rows, plan._each_typecode(), order), compensated=plan._compensated, blocks=blocks
         )
 
-    def tensor_norms(self, order: float) -> list[Any]:
+    def tensor_norms(self, order: float, loss_scale: float = 1.0) -> list[Any]:
         """Return the norm of each array as it is now."""
         self._load()
-        self._norm(threads.policy.blocks(self._total), order)
-        return self.last_tensor_norms()
+        self._norm(threads.policy.blocks(self._total), Options(order))
+        return self.last_tensor_norms(loss_scale)
 
     def last_tensor_norms(self, loss_scale: float = 1.0, factor: float = 1.0) -> list[Any]:
         """Return the norm that each array had in the last call, whose factor was `factor`."""
@@ -328,7 +346,9 @@ class Plan:
         for i in np.flatnonzero(lost).tolist():
             array = self._sources[i]
             value = float(Plan([array], [array], NO_TARGETS).clip(math.inf)[0])
-            values[i] = value if self._rows[i, SOURCE] != self._rows[i, TARGET] else value / factor
+            if self._rows[i, SOURCE] == self._rows[i, TARGET]:
+                value = value / factor if factor else math.nan  # zeros do not tell what they were
+            values[i] = value
         return values
 
     def _refuse_nonfinite(self, use_norm: float | None) -> None:
@@ -351,7 +371,7 @@ class Plan:
 
 def is_fused(options: Options) -> bool:
     """Tell whether these options are possible in the kernels that sum, decide and scale in one call."""
-    return options.order == 2.0 and options.nonfinite == "nan"
+    return options.order == 2.0 and options.nonfinite == "nan" and not options.strict
 
 
 def _times(norm: float, scale: float) -> tuple[float, float, float]:

@@ -35,7 +35,8 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, fe_type, F64)
 
 
-def _vector_function(builder: Any, name: str, *arguments: Any) -> Any:
+def vector_function(builder: Any, name: str, *arguments: Any) -> Any:
+    """Call one of LLVM's functions on lanes."""
     function_type = ir.FunctionType(F64, [F64] * len(arguments))
     function = cgutils.get_or_insert_function(builder.module, function_type, f"llvm.{name}.v{WIDTH}f64")
     return builder.call(function, arguments)
@@ -74,7 +75,7 @@ def maximum(emit: Any, left: Any, right: Any) -> Any:
 @emits(lambda value: lanes(lanes))
 def absolute(emit: Any, value: Any) -> Any:
     """Return the absolute value."""
-    return _vector_function(emit.builder, "fabs", value)
+    return vector_function(emit.builder, "fabs", value)
 
 
 @emits(lambda left, right: lanes(lanes, lanes))
@@ -102,7 +103,7 @@ def add_square(emit: Any, total: Any, value: Any, array: Any) -> Any:
     """
     if emit.signature.args[2].dtype == types.float64:
         return emit.builder.fadd(total, emit.builder.fmul(value, value))
-    return _vector_function(emit.builder, "fmuladd", value, value, total)
+    return vector_function(emit.builder, "fmuladd", value, value, total)
 
 
 @emits(lambda value: lanes(lanes))
@@ -114,7 +115,7 @@ def square(emit: Any, value: Any) -> Any:
 @emits(lambda value, squared: lanes(lanes, lanes))
 def square_error(emit: Any, value: Any, squared: Any) -> Any:
     """Return value * value - squared, rounded once: the rounding error of the square."""
-    return _vector_function(emit.builder, "fma", value, value, emit.builder.fneg(squared))
+    return vector_function(emit.builder, "fma", value, value, emit.builder.fneg(squared))
 
 
 @intrinsic(prefer_literal=True)

@@ -6,7 +6,8 @@ from numclip._arrays.labels import LIST, Labels
 from numclip._arrays.options import DEFAULT, Options
 from numclip._arrays.output import NONE
 from numclip._cuda import numbers
-from numclip._cuda.plan import Plan, load_kernels
+from numclip._cuda.launches import load_kernels
+from numclip._cuda.plan import Plan
 from numclip._cuda.target import driver
 
 
@@ -43,8 +44,9 @@ class CUDA:
         return factor, norm if use_norm is None else use_norm
 
     def tensor_norms(self, t_list: Any, order: float, labels: Labels = LIST) -> list[Any]:
-        """Raise: the norms of single arrays are measured on the CPU alone."""
-        raise TypeError("tensor_norms is for arrays on the CPU")
+        """Return the norm of each array as a 0-d array on the device, None for None."""
+        driver.require()
+        return Plan(t_list, NONE, labels).tensor_norms(order)
 
     def plan(self, t_list: Any, output: Any, labels: Labels = LIST) -> Plan:
         """Check and pack a list for many calls."""
@@ -64,15 +66,23 @@ class CUDA:
         raise TypeError(f"t is a CUDA array ({type(t)}), expected one on the CPU with axes")
 
     def clip_between(self, t: Any, low: Any, high: Any, out: Any) -> Any:
-        """Refuse."""
+        """Raise: elements are clipped to an interval on the CPU alone."""
         raise TypeError("t is a CUDA array: clip_by_value is for the CPU")
 
+    def clip_adaptively(self, params: Any, grads: Any, clipping: Any, eps: Any, out: Any) -> list[Any]:
+        """Raise: units are clipped on the CPU alone."""
+        raise TypeError("adaptive_grad_clip is for arrays on the CPU")
+
+    def clip_per_example(self, t_list: Any, clip_norm: Any, nonfinite: str) -> tuple[list[Any], int, Any]:
+        """Raise: examples are clipped on the CPU alone."""
+        raise TypeError("per_example_global_norm_clip is for arrays on the CPU")
+
     def compile_ahead(self, typecodes: set[int]) -> None:
-        """Compile for this thread's device the kernels of lists of one of these element types."""
+        """Compile, for this thread's device, the kernels of lists of one of these element types each."""
         driver.require()
         with driver.on_device(driver.current_device() or 0):
             for typecode in sorted(typecodes):
-                load_kernels((typecode,), writes=True)
+                load_kernels((typecode,))
 
     def _numbers(self, clip_norm: Any, use_norm: Any) -> tuple[Any, Any]:
         driver.require()

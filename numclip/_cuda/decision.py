@@ -1,4 +1,4 @@
-"""What a list is multiplied by: from its sum, or from a norm that is given."""
+"""The decision: factor and prefactor of a list, from its sum of squares or from a given norm."""
 
 import math
 from functools import cache
@@ -22,7 +22,10 @@ store_float, to_float = intrinsics.store(FLOAT32), intrinsics.narrow(FLOAT32)
 
 @cache
 def read_number(typecode: int | None) -> Any:
-    """Make what returns a number of the caller, or reads it, if it has a typecode, at its address."""
+    """Make the device function that returns a number of the caller, or reads it from its address.
+
+    A number on the device has a `typecode`; a number of the host has none.
+    """
     if typecode is None:
 
         @device
@@ -43,13 +46,13 @@ def read_number(typecode: int | None) -> Any:
 def store_decision(workspace, norm, returned, limit, options, address):
     """Write the norm, the factor and the prefactor; and the product of these two to an address, if not 0.
 
-    `norm` is (norm_hi, norm_lo, prescale), `options` (eps, loss_scale, whether a norm that is not finite
-    makes the step one of zeros).
+    `norm` is (norm_hi, norm_lo, prescale), `options` is (eps, loss_scale, zero): with `zero`, a norm that is
+    not finite makes every result 0.
     """
     norm_hi, norm_lo, prescale = norm
     eps, loss_scale, zero = options
     factor, prefactor = scale_factor(norm_hi, norm_lo, prescale, returned, limit, eps, loss_scale)
-    # A clip_norm that was read on the device has passed no check.
+    # A clip_norm on the device has not been checked before.
     if not limit >= 0.0:
         factor = math.nan
     if zero != 0 and not math.isfinite(norm_hi):
@@ -65,29 +68,30 @@ def store_decision(workspace, norm, returned, limit, options, address):
 
 
 @cache
-def decision(compensated: bool) -> Any:
-    """Make what writes the norm to its address, and the decision."""
+def decision(has_float64: bool) -> Any:
+    """Make the device function that writes the norm to its address, and the decision.
+
+    The norm is a float64 if the list `has_float64`, else a float32.
+    """
 
     @device
-    def decide_float(workspace, total, prescale, limit, options, norm, factor):
-        norm_hi, norm_lo = square_root(total, 0.0)
-        returned = returned_norm(norm_hi, norm_lo, prescale, options[1], False)
+    def decide_float(workspace, parts, limit, options, norm, factor):
+        returned = returned_norm(parts[0], parts[1], parts[2], options[1], False)
         store_float(norm, to_float(returned))
-        store_decision(workspace, (norm_hi, norm_lo, prescale), returned, limit, options, factor)
+        store_decision(workspace, parts, returned, limit, options, factor)
 
     @device
-    def decide_double(workspace, total, prescale, limit, options, norm, factor):
-        norm_hi, norm_lo = square_root(total[0], total[1])
-        returned = returned_norm(norm_hi, norm_lo, prescale, options[1], True)
+    def decide_double(workspace, parts, limit, options, norm, factor):
+        returned = returned_norm(parts[0], parts[1], parts[2], options[1], True)
         store_double(norm, returned)
-        store_decision(workspace, (norm_hi, norm_lo, prescale), returned, limit, options, factor)
+        store_decision(workspace, parts, returned, limit, options, factor)
 
-    return decide_double if compensated else decide_float
+    return decide_double if has_float64 else decide_float
 
 
 @device
 def norm_of_elements(given, loss_scale):
-    """Return given * loss_scale in three parts, whose sum is exact."""
+    """Return given * loss_scale as (norm_hi, norm_lo, prescale), exactly."""
     product = multiply(given, loss_scale)
     if loss_scale == 1.0 or not math.isfinite(given):
         return product, 0.0, 1.0
@@ -110,7 +114,7 @@ OPTIONS = (float64, float64, int64)
     )
 )
 def use_given(limit_typecode: int | None, typecode: int | None) -> Any:
-    """Make the kernel that decides for a norm that is given; each number as for `read_number`."""
+    """Make the kernel that decides from a given norm; the typecodes are those of `read_number`."""
     number, norm = read_number(limit_typecode), read_number(typecode)
 
     @cuda.jit
@@ -124,7 +128,7 @@ def use_given(limit_typecode: int | None, typecode: int | None) -> Any:
 
 @kernel(lambda: (int64, float64, *OPTIONS, int64))
 def decide_again() -> Any:
-    """Make the kernel that decides once more, for another limit and the norm that there is."""
+    """Make the kernel that decides once more, for another limit, from the norm in the workspace."""
 
     @cuda.jit
     def decide_for_limit(workspace, limit, eps, loss_scale, zero, factor):

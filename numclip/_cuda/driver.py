@@ -1,7 +1,8 @@
-"""What a plan asks of the CUDA driver: devices, streams, events, memory, copies and launches.
+"""The functions of the CUDA driver that a plan needs: devices, streams, events, memory, copies and launches.
 
-Devices are numbers, streams the handles of the CUDA API. `simulator.driver` has the same names for Numba's
-simulator. The bindings are called directly: Numba's launcher takes 30 us, and its events log errors.
+Devices are numbers, streams are handles of the CUDA API. `simulator.driver` has the same functions for
+Numba's simulator. The bindings are called directly: Numba's launcher is slow for short kernels, and its
+events log errors.
 """
 
 import ctypes
@@ -34,11 +35,11 @@ def _call(function: Any, *arguments: Any) -> Any:
 
 @cache
 def require() -> None:
-    """Raise where there is no driver or no GPU."""
+    """Raise if there is no driver or no GPU."""
     try:
         _call(cu.cuInit, 0)
         count = _call(cu.cuDeviceGetCount)
-    except Exception as error:  # the bindings raise errors of several types where they find no library
+    except Exception as error:  # without a library, the bindings raise errors of several types
         raise RuntimeError(f"numclip finds no CUDA driver: {error}") from None
     if count == 0:
         raise RuntimeError("numclip finds no CUDA GPU")
@@ -48,7 +49,7 @@ def require() -> None:
 
 
 def current_device() -> int | None:
-    """Return the number of this thread's device; None for a thread that has none yet."""
+    """Return the number of this thread's current device; None if it has none yet."""
     error, number = cu.cuCtxGetDevice()
     return None if error else int(number)
 
@@ -72,7 +73,7 @@ def _context(device: int) -> Any:
 
 
 class _Device:
-    """Makes a device this thread's for the time of a with statement."""
+    """Makes a device the current one of this thread, within a with statement."""
 
     def __init__(self, number: int) -> None:
         self._context = _context(number)
@@ -85,7 +86,7 @@ class _Device:
 
 
 def on_device(number: int) -> AbstractContextManager[Any]:
-    """Make a device this thread's for the time of a with statement."""
+    """Make a device the current one of this thread, within a with statement."""
     return nullcontext() if current_device() == number else _Device(number)
 
 
@@ -93,7 +94,7 @@ def on_device(number: int) -> AbstractContextManager[Any]:
 
 
 def is_capturing(stream: int) -> bool:
-    """Tell whether the work on a stream is not done but recorded, for a graph."""
+    """Tell whether a stream is being captured: work on it is recorded for a graph, and not done."""
     status = _call(cu.cuStreamIsCapturing, stream)
     return bool(status == cu.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_ACTIVE)
 
@@ -109,7 +110,7 @@ class Event:
             cu.cuEventDestroy(self._event)
 
     def record(self, stream: int) -> None:
-        """Make this the point behind all that a stream has been given so far."""
+        """Make this the point after all work that has been enqueued on a stream so far."""
         _call(cu.cuEventRecord, self._event, stream)
 
     def has_passed(self) -> bool:
@@ -134,7 +135,7 @@ def synchronize(stream: int) -> None:
 # --- memory -------------------------------------------------------------------------------------------------
 
 
-# Scalars of Numba's are pieces of a larger array: to free memory is to wait for the device.
+# Numba's 0-d arrays are parts of a larger array, a slab: freeing each by itself would wait for the device.
 _SLAB = 512
 _slabs: dict[int, Iterator[tuple[Any, int]]] = {}
 
@@ -151,12 +152,23 @@ def empty_scalar(dtype: Any, device: int) -> Any:
     if slab is None:
         _slabs[device] = _new_slab()
         slab, address = next(_slabs[device])
+    return _scalar_at(address, dtype, slab)
+
+
+def _scalar_at(address: int, dtype: Any, owner: Any) -> Any:
     interface = {"data": (address, False), "shape": (), "typestr": np.dtype(dtype).str, "version": 3}
-    return cuda.from_cuda_array_interface(interface, owner=slab, sync=False)
+    return cuda.from_cuda_array_interface(interface, owner=owner, sync=False)
+
+
+def empty_scalars(count: int, dtype: Any) -> tuple[list[Any], int]:
+    """Return new 0-d arrays of Numba's on this thread's device, one after the other, and their address."""
+    every = cuda.device_array(count, dtype)
+    first, item = every.__cuda_array_interface__["data"][0], np.dtype(dtype).itemsize
+    return [_scalar_at(first + item * i, dtype, every) for i in range(count)], first
 
 
 def allocate_pinned(words: int) -> NDArray[np.int64]:
-    """Return memory of the host that a device can read."""
+    """Return pinned memory of the host, which a device can read."""
     pinned: NDArray[np.int64] = cuda.pinned_array(words, np.int64)
     return pinned
 
@@ -167,7 +179,7 @@ def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
 
 
 def download(address: int, words: int, stream: int) -> NDArray[np.float64]:
-    """Return so many float64 from a device, behind all that the stream has been given: the host waits."""
+    """Return `words` float64 from a device, after all work on the stream so far: the host waits."""
     values = np.empty(words)
     _call(cu.cuMemcpyDtoHAsync, values.ctypes.data, address, values.nbytes, stream)
     synchronize(stream)
@@ -178,7 +190,7 @@ def download(address: int, words: int, stream: int) -> NDArray[np.float64]:
 
 
 def load(kernel: Kernel) -> Any:
-    """Compile a kernel for this thread's device, and bring it there; return what launches it."""
+    """Compile a kernel for this thread's device and load it; return its handle and its argument types."""
     device = _call(cu.cuCtxGetDevice)
     attribute = cu.CUdevice_attribute
     capability = (
@@ -187,7 +199,7 @@ def load(kernel: Kernel) -> Any:
     )
     code, entry = apart.run((kernel, capability), lambda: machine_code(kernel, capability))
     library = _call(cu.cuLibraryLoadData, code, [], [], 0, [], [], 0)
-    # Here and not at the first launch, which may be captured in a graph.
+    # Loaded here, not at the first launch, which may be captured in a graph.
     function = _call(cu.cuKernelGetFunction, _call(cu.cuLibraryGetKernel, library, entry.encode()))
     types = tuple(ctypes.c_double if kind == float64 else ctypes.c_int64 for kind in kernel.types)
     kernel.loaded[int(device)] = function, types

@@ -47,7 +47,7 @@ class Entry(NamedTuple):
 def read_list(
     sources: list[Any], targets: list[Any] | Output, labels: Labels, stream: Stream | None
 ) -> Listing:
-    """Check all entries and their targets, raising for what is wrong, and locate them.
+    """Check all entries and their targets, and locate them.
 
     New arrays are allocated on `stream`, or on the current one of their library.
     """
@@ -88,7 +88,7 @@ def _read_all(
                 if new:
                     results.append(result := reader.empty_like(entry))
                     written = reader.address(result)
-                rows.append((place.address, written, place.length, place.typecode))
+                rows.append((place.address, written, place.length, place.typecode, place.reals))
                 streams.add(place.stream)
                 continue
         if entry is not None:
@@ -113,7 +113,7 @@ def _read(entry: Any, target: Any, targets: list[Any] | Output, label: str, targ
     if given:
         counterparts.check(target, entry, target_label, label)
     if entry is None:
-        return Entry((0, 0, 0, 0), None)
+        return Entry((0, 0, 0, 0, 1), None)
     array, written = array_of(entry), array_of(target)
     label = counterparts.array_label(entry, label)
     target_label = counterparts.array_label(entry, target_label)
@@ -126,7 +126,7 @@ def _read(entry: Any, target: Any, targets: list[Any] | Output, label: str, targ
         if targets is NEW:
             written = reader.empty_like(array)
             address = reader.address(written)
-        row = (place.address, address, place.length, place.typecode)
+        row = (place.address, address, place.length, place.typecode, place.reals)
         return Entry(row, place.device, (reader,), (place.stream,), written)
     return _described(array, NEW if targets is NEW else written, reader, label, target_label)
 
@@ -162,7 +162,7 @@ def _described(array: Any, written: Any, reader: Interface, label: str, target_l
         address = _address(target)
         if not _is_flat(target, axes, typecode):
             store = _gap(target, axes, typecode, memory.same_elements(source, target))
-    row = (_address(source), address, source.size * reals, typecode)
+    row = (_address(source), address, source.size * reals, typecode, reals)
     return Entry(row, device, tuple(readers), tuple(streams), written, load, store)
 
 
@@ -171,13 +171,13 @@ def _address(description: Array) -> int:
 
 
 def _is_flat(array: Array, axes: tuple[int, ...], typecode: int) -> bool:
-    """Tell whether the elements lie one after the other with the axes in this order, and aligned."""
+    """Tell whether the elements are contiguous with the axes in this order, and aligned."""
     dense = array.transpose(axes).flags.c_contiguous
     return array.size == 0 or (dense and _address(array) % ITEM_SIZE[typecode] == 0)
 
 
 def _gap(array: Array, axes: tuple[int, ...], typecode: int, in_place: bool = False) -> Gap:
-    """Describe a copy: of real numbers, or of bytes where these are not aligned."""
+    """Describe a copy: of real numbers, or of bytes if the numbers are not aligned."""
     ordered, item = array.transpose(axes), ITEM_SIZE[typecode]
     shape, strides = ordered.shape, ordered.strides
     if array.itemsize > item:
@@ -188,7 +188,7 @@ def _gap(array: Array, axes: tuple[int, ...], typecode: int, in_place: bool = Fa
 
 
 def check_overlap(listing: Listing, sources: list[Any], labels: Labels) -> list[Row]:
-    """Raise for a target that shares memory with another entry; drop the second target of one array twice."""
+    """Raise for a target that shares memory with another entry; an array given twice is written once."""
     copied, seen = {gaps.row for gaps in listing.gaps}, set()
     rows, originals, targets = [], [], []
     for index, (row, entry, target) in enumerate(zip(listing.rows, sources, listing.results, strict=True)):

@@ -1,7 +1,7 @@
-"""How the elements of a list are shared out among the threads of a CUDA device, and found in its table.
+"""How the elements of a list are distributed to the threads of a CUDA device, and found in its table.
 
-A warp has a chunk of 4096 elements, a thread for each lane of the sum; sums of sums are taken by a warp too.
-Nothing depends on the grid or on which block is first, so the bits are the CPU's.
+A warp sums a chunk of 4096 elements, a thread for each lane; a warp computes sums of sums too. No result
+depends on the grid or on the order of the blocks, so the bits are the CPU's.
 
 Every kernel takes the address of the packed list (see `table`), and the number of its entries.
 """
@@ -15,9 +15,9 @@ from numclip._core.dtypes import FLOAT64, ITEM_SIZE
 from numclip._cuda import table
 from numclip._cuda.target import intrinsics
 
-# Small blocks spread a list of a few thousand chunks evenly over the processors.
+# Small blocks distribute a list of a few thousand chunks evenly to the multiprocessors.
 THREADS = intrinsics.BLOCK
-WARPS = THREADS // LANES  # of a block, and so its chunks
+WARPS = THREADS // LANES  # of a block, each with a chunk
 COPY_THREADS = 256
 
 device = intrinsics.device
@@ -31,12 +31,20 @@ def _first(firsts, row):
     return load_int(firsts + 8 * row)
 
 
-# The entry that holds a chunk or run, by the column of their first numbers.
-row_of = device(contract.row_search(_first))
+_row_of = device(contract.row_search(_first))
+
+
+@device
+def find_row(workspace, count, chunk):
+    """Return the entry that holds a chunk, by a search between two entries of the directory."""
+    place = load_int(workspace + 8 * table.DIRECTORY)
+    place += 8 * (chunk >> load_int(workspace + 8 * table.DIRECTORY_SHIFT))
+    low, high = load_int(place), load_int(place + 8)
+    return low + _row_of(column(workspace, count, table.FIRST_CHUNK) + 8 * low, high + 1 - low, chunk)
 
 
 def by_typecode(typecodes: tuple[int, ...], make: Any) -> Any:
-    """Make a device function that hands its arguments to the function made for the typecode it is given."""
+    """Make a device function that calls the function that `make` returns for the typecode it is given."""
     expected, run = typecodes[0], make(typecodes[0])
     if len(typecodes) == 1:
 
@@ -58,7 +66,7 @@ def by_typecode(typecodes: tuple[int, ...], make: Any) -> Any:
 
 @cache
 def item_size(typecode: int) -> Any:
-    """Make the number of bytes of an element."""
+    """Make the device function that returns the bytes of an element."""
     item = ITEM_SIZE[typecode]
 
     @device

@@ -1,8 +1,8 @@
-"""Loads, stores, conversions and barriers of a CUDA device: everything that is written in LLVM's terms.
+"""Loads, stores, conversions and barriers of a CUDA device, emitted as LLVM instructions.
 
-Numba compiles `array[i]` to one load per element. `load_four` and `store_four` move four neighbours at once:
-128 bits of float32, 64 of the halves, twice 128 of float64. `simulator.intrinsics` has the same names for
-Numba's simulator.
+Numba compiles `array[i]` to one load per element. `load_four` and `store_four` move four adjacent elements at
+once: 128 bits of float32, 64 of 16-bit elements, twice 128 of float64. `simulator.intrinsics` has the same
+functions for Numba's simulator.
 """
 
 from functools import cache
@@ -21,10 +21,10 @@ from numclip._core.emit import Emit, emitter
 emits = emitter(intrinsic)
 device = cuda.jit(device=True)
 
-# Each is rounded by itself: the compiler must not fuse it with a neighbour.
+# Each is rounded separately: the compiler must not fuse it with another operation.
 multiply = cuda.libdevice.dmul_rn
 fused_multiply_add = cuda.libdevice.fma_rn
-INT64 = -1  # the typecode of addresses, lengths and counters; no table holds it
+INT64 = -1  # the typecode of addresses, lengths and counters; no row has it
 # The threads of a block.
 BLOCK = 128
 
@@ -79,15 +79,15 @@ def any_thread(predicate):
 
 @device
 def shift_lanes_down(value, distance):
-    """Return the float64 of the lane that is so many lanes further on, where there is one."""
+    """Return the float64 of the lane `distance` lanes higher, if there is one."""
     return cuda.shfl_down_sync(_ALL_LANES, value, distance)
 
 
 @emits(lambda address, last: types.int64(types.int64, types.int64))
 def next_ticket(emit: Emit, address: Any, last: Any) -> Any:
-    """Return the number at `address`, and count it up by one for the next thread that asks, from `last` to 0.
+    """Return the number at `address`, and increment it atomically, from `last` to 0.
 
-    Whoever takes the last ticket leaves the counter as it was, even where two calls overlap.
+    The thread that takes the last ticket so resets the counter for the next call.
     """
     builder, name = emit.builder, "llvm.nvvm.atomic.load.inc.32.p1i32"
     pointer = _pointer(builder, address, 0, _I32)
@@ -113,7 +113,7 @@ def load(typecode: int) -> Any:
 
 @cache
 def load_apart(typecode: int, count: int) -> Any:
-    """Make load_apart(address): a tuple of so many elements, each LANES elements behind the one before."""
+    """Make load_apart(address): a tuple of `count` elements, each LANES elements after the one before."""
     stride = LANES * _size(typecode)
 
     @emits(lambda address: types.UniTuple(_CARRIER[typecode], count)(types.int64))
@@ -123,6 +123,28 @@ def load_apart(typecode: int, count: int) -> Any:
         return emit.context.make_tuple(emit.builder, emit.signature.return_type, elements)
 
     return load_many
+
+
+@cache
+def load_first(typecode: int, most: int) -> Any:
+    """Make load_first(address, count): as `load_apart`, but zeros after the first `count`, at least one.
+
+    All are loaded at once, without a branch: instead of those beyond, the first one again.
+    """
+    stride, stored = LANES * _size(typecode), _STORED[typecode]
+
+    @emits(lambda address, count: types.UniTuple(_CARRIER[typecode], most)(types.int64, types.int64))
+    def load_some(emit: Emit, address: Any, count: Any) -> Any:
+        builder, inside, loaded = emit.builder, [], []
+        for i in range(most):
+            inside.append(builder.icmp_signed("<", _I64(i), count))
+            moved = builder.add(address, builder.select(inside[i], _I64(i * stride), _I64(0)))
+            loaded.append(builder.load(_pointer(builder, moved, 0, stored), align=_size(typecode)))
+        zero = ir.Constant(stored, 0)
+        elements = [builder.select(*pair, zero) for pair in zip(inside, loaded, strict=True)]
+        return emit.context.make_tuple(builder, emit.signature.return_type, elements)
+
+    return load_some
 
 
 @cache
@@ -246,7 +268,7 @@ def narrow(typecode: int) -> Any:
             return builder.fptrunc(value, _F32)
         if typecode == FLOAT16:  # one instruction here, and correctly rounded
             return builder.bitcast(builder.fptrunc(value, ir.HalfType()), _I16)
-        # The lanes that nobody reads cost nothing: the compiler drops them.
+        # Unused lanes cost nothing: the compiler drops them.
         lanes = builder.insert_element(ir.Constant(half.F64, ir.Undefined), value, _I32(0))
         return builder.extract_element(half.double_to_bfloat(builder, lanes), _I32(0))
 
@@ -257,7 +279,7 @@ def narrow(typecode: int) -> Any:
 def add_square(typecode: int) -> Any:
     """Make add_square(total, value): total + value * value, both rounded.
 
-    Squares of 32 bits and fewer are exact in float64, so there one fused instruction gives the same bits.
+    Squares of elements of 32 bits and fewer are exact in float64: one fused instruction gives the same bits.
     """
     exact = typecode != FLOAT64
     name, count = ("llvm.fma.f64", 3) if exact else ("llvm.nvvm.mul.rn.d", 2)

@@ -1,4 +1,4 @@
-"""The table of a list: built once for each list that is new, and kept for those that come again."""
+"""The table of a list: built once, and reused for calls on the same arrays."""
 
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -12,24 +12,33 @@ from numclip._cuda.table import (
     ARRAY_SUMS,
     CHUNK_SUMS,
     COLUMNS,
+    DIRECTORY,
+    DIRECTORY_SHIFT,
     FIRST_CHUNK,
     FIRST_RUN,
     HEADER,
     LARGE,
     LARGE_COUNT,
     LENGTH,
+    NORMS,
+    REALS,
     RUN_SUMS,
     RUN_TICKETS,
     SOURCE,
+    SUM,
     TARGET,
     TYPECODE,
 )
 
-Row = tuple[int, int, int, int]  # source, target, length in real numbers, typecode
+Row = tuple[int, int, int, int, int]  # source, target, length in real numbers, typecode, reals of an element
+# The largest number of entries in the directory.
+LONGEST_DIRECTORY = 4096
+# The parts that are uploaded after the columns.
+UPLOADED = DIRECTORY, RUN_TICKETS, ARRAY_SUMS
 
 
 class Gap(NamedTuple):
-    """An array that is no aligned run of memory; a dense buffer stands in for it."""
+    """An array that is not contiguous or not aligned; a dense buffer replaces it."""
 
     address: int
     shape: tuple[int, ...]
@@ -39,7 +48,7 @@ class Gap(NamedTuple):
 
     @property
     def elements(self) -> int:
-        """How many items there are."""
+        """The number of items."""
         count = 1
         for length in self.shape:
             count *= length
@@ -47,7 +56,7 @@ class Gap(NamedTuple):
 
 
 class Gaps(NamedTuple):
-    """What is copied before and after the kernels, for one row."""
+    """The copies before and after the kernels, for one row."""
 
     row: int
     load: Gap | None
@@ -55,7 +64,7 @@ class Gaps(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A copy between an array with gaps and its buffer, by their places in the memory of the table."""
+    """A copy between an array with gaps and its buffer, with offsets into the memory of the table."""
 
     gap: Gap
     description: int
@@ -64,17 +73,19 @@ class Copy(NamedTuple):
 
 
 class Table:
-    """A list in the form that the kernels read, for whatever memory it is going to lie in."""
+    """A list in the form that the kernels read, relocatable to any address."""
 
     def __init__(self, rows: tuple[Row, ...], gaps: list[Gaps] | None = None) -> None:
         gaps = gaps or []
         copied = [gap for _, *both in gaps for gap in both if gap is not None]
         self.count = count = len(rows)
         columns = np.zeros((COLUMNS, count + 1), np.int64)
-        columns[: TYPECODE + 1, :count] = np.array(rows, np.int64).T
+        columns[[SOURCE, TARGET, LENGTH, TYPECODE, REALS], :count] = np.array(rows, np.int64).T
         self.typecodes = tuple(sorted({row[TYPECODE] for row in rows} - {0}))
-        self.compensated = FLOAT64 in self.typecodes
-        self.in_place = all(target in (0, source) for source, target, _, _ in rows)
+        self.typecodes_of_rows = columns[TYPECODE, :count].tolist()
+        self.has_float64 = FLOAT64 in self.typecodes
+        self.has_complex = bool((columns[REALS] == 2).any())
+        self.in_place = all(row[TARGET] in (0, row[SOURCE]) for row in rows)
         chunks = -(-columns[LENGTH] // contract.CHUNK)
         runs = np.where(chunks > 1, -(-chunks // contract.CHUNK), 0)
         np.cumsum(chunks[:count], out=columns[FIRST_CHUNK, 1:])
@@ -83,19 +94,23 @@ class Table:
         columns[LARGE, : large.size] = large
         self.chunks, all_runs = int(columns[FIRST_CHUNK, -1]), int(columns[FIRST_RUN, -1])
 
-        width = 2 if self.compensated else 1
+        directory, shift = _directory(columns[FIRST_CHUNK], self.chunks)
+        width = SUM // 8
         described = sum(2 * len(gap.shape) for gap in copied)
         sizes = {
+            DIRECTORY: directory.size,
             RUN_TICKETS: all_runs,
             ARRAY_SUMS: width * _with_levels(count),
             RUN_SUMS: width * all_runs,
             CHUNK_SUMS: width * self.chunks,
+            NORMS: count,
         }
         end = description = HEADER + columns.size
         end += described
-        self.words = np.zeros(end + sizes[RUN_TICKETS] + sizes[ARRAY_SUMS], np.int64)
+        self.words = np.zeros(end + sum(sizes[word] for word in UPLOADED), np.int64)
         self.words[HEADER : HEADER + columns.size] = columns.reshape(-1)
-        self.words[LARGE_COUNT] = large.size
+        self.words[end : end + directory.size] = directory
+        self.words[LARGE_COUNT], self.words[DIRECTORY_SHIFT] = large.size, shift
         for word, size in sizes.items():
             self.words[word] = 8 * end
             end += size
@@ -109,7 +124,7 @@ class Table:
                     continue
                 self.words[description : description + 2 * len(gap.shape)] = gap.shape + gap.strides
                 if not buffer:
-                    end += end & 1  # 16 bytes
+                    end += end & 1  # aligned to 16 bytes
                     buffer, end = 8 * end, end + (gap.elements * gap.item + 7) // 8
                 place = HEADER + column * (count + 1) + row
                 self.words[place] = buffer
@@ -121,14 +136,14 @@ class Table:
         self._rows = columns[: TYPECODE + 1, :count]
 
     def at(self, address: int) -> NDArray[np.int64]:
-        """Return the words for memory at an address."""
+        """Return the words, relocated to an address."""
         words = self.words.copy()
         words[self._relative] += address
         return words
 
     @cached_property
     def apart(self) -> bool:
-        """Whether no target shares memory with anything else, so far as that is easily seen."""
+        """Whether, by the addresses of dense arrays alone, no target shares memory with another entry."""
         if self.copies:
             return False
         source, target, length, typecode = self._rows[:, self._rows[LENGTH] > 0]
@@ -140,8 +155,15 @@ class Table:
         return bool((begin[order][1:] >= end[:-1]).all())
 
 
+def _directory(first_chunk: NDArray[np.int64], chunks: int) -> tuple[NDArray[np.int64], int]:
+    """Return the entry of every 2**shift-th chunk and the last entry with chunks, and the shift."""
+    shift = max(0, (chunks - 1) // LONGEST_DIRECTORY).bit_length()
+    every = np.append(np.arange(0, chunks, 1 << shift), max(chunks - 1, 0))
+    return first_chunk[:-1].searchsorted(every, "right") - 1, shift
+
+
 def _with_levels(count: int) -> int:
-    """Return how many sums there are, with those of 4096, of 4096 of these, and so on."""
+    """Return the number of sums of all levels: `count`, then one for each 4096 of the level before."""
     sums = count
     while count > 1:
         count = -(-count // contract.CHUNK)
@@ -151,7 +173,7 @@ def _with_levels(count: int) -> int:
 
 @lru_cache(maxsize=16)
 def table_of(rows: tuple[Row, ...]) -> Table:
-    """Return the table of a list without gaps: the same one while its arrays lie where they lay."""
+    """Return the table of a list without gaps: the same one as long as the addresses are the same."""
     return Table(rows)
 
 

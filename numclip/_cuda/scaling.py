@@ -8,7 +8,7 @@ from numba import cuda, int64
 from numclip._core import contract
 from numclip._core.contract import LANES
 from numclip._core.dtypes import ITEM_SIZE
-from numclip._cuda.grid import WARPS, by_typecode, column, device, item_size, load_double, load_int, row_of
+from numclip._cuda.grid import WARPS, by_typecode, column, device, find_row, item_size, load_double, load_int
 from numclip._cuda.kernel import kernel
 from numclip._cuda.table import FACTOR, FIRST_CHUNK, LENGTH, PREFACTOR, SOURCE, TARGET, TYPECODE
 from numclip._cuda.target import intrinsics
@@ -25,7 +25,7 @@ def unchanged(element, factor):
 
 @cache
 def scaled(typecode: int) -> Any:
-    """Make the product of an element with the factor, rounded once."""
+    """Make the device function that returns the product of an element and the factor, rounded once."""
     widened, narrowed = intrinsics.widen(typecode), intrinsics.narrow(typecode)
 
     @device
@@ -37,7 +37,7 @@ def scaled(typecode: int) -> Any:
 
 @cache
 def map_aligned(typecode: int, function: Any) -> Any:
-    """Make the loop over the vectors of a chunk; it returns how many elements it has written."""
+    """Make the loop over the vectors of four of a chunk; it returns the number of elements it has written."""
     item = ITEM_SIZE[typecode]
     four, store_four = intrinsics.load_four(typecode), intrinsics.store_four(typecode)
     stride = 4 * LANES * item
@@ -51,6 +51,19 @@ def map_aligned(typecode: int, function: Any) -> Any:
             function(x[2], factor),
             function(x[3], factor),
         )
+
+    @device
+    def put_up_to_four(here, there, count, factor):
+        last = count - 1  # loaded instead of vectors beyond the end
+        b, c = four(here + stride * min(1, last)), four(here + stride * min(2, last))
+        a, d = four(here), four(here + stride * min(3, last))
+        put(there, a, factor)
+        if count > 1:
+            put(there + stride, b, factor)
+        if count > 2:
+            put(there + 2 * stride, c, factor)
+        if count > 3:
+            put(there + 3 * stride, d, factor)
 
     @device
     def write(source, target, size, lane, factor):
@@ -71,10 +84,12 @@ def map_aligned(typecode: int, function: Any) -> Any:
             put(there + 2 * stride, g, factor)
             put(there + 3 * stride, h, factor)
             there += 4 * stride
-        for _ in range(steps % VECTORS):
-            put(there, four(here), factor)
-            here += stride
-            there += stride
+        rest = steps % VECTORS
+        while rest > 0:
+            put_up_to_four(here, there, rest, factor)
+            here += 4 * stride
+            there += 4 * stride
+            rest -= 4
         return steps * 4 * LANES
 
     return write
@@ -98,6 +113,19 @@ def map_chunk(typecode: int, function: Any) -> Any:
         store(address + 3 * stride, function(d, factor))
 
     @device
+    def put_up_to_four(here, there, count, factor):
+        last = count - 1
+        b, c = one(here + stride * min(1, last)), one(here + stride * min(2, last))
+        a, d = one(here), one(here + stride * min(3, last))
+        store(there, function(a, factor))
+        if count > 1:
+            store(there + stride, function(b, factor))
+        if count > 2:
+            store(there + 2 * stride, function(c, factor))
+        if count > 3:
+            store(there + 3 * stride, function(d, factor))
+
+    @device
     def write(source, target, size, lane, factor):
         begin = lane
         if (source | target) & misaligned == 0:
@@ -112,17 +140,19 @@ def map_chunk(typecode: int, function: Any) -> Any:
             put_four(there + 12 * stride, x[12], x[13], x[14], x[15], factor)
             here += SCALARS * stride
             there += SCALARS * stride
-        for _ in range(steps % SCALARS):
-            store(there, function(one(here), factor))
-            here += stride
-            there += stride
+        rest = steps % SCALARS
+        while rest > 0:
+            put_up_to_four(here, there, rest, factor)
+            here += 4 * stride
+            there += 4 * stride
+            rest -= 4
 
     return write
 
 
 @cache
 def scale_chunk(typecode: int) -> Any:
-    """Make the scaling of a chunk; nothing is written in place where nothing changes."""
+    """Make the device function that scales a chunk; in place, it writes nothing if the factor is 1."""
     item = ITEM_SIZE[typecode]
     copy, scale = map_chunk(typecode, unchanged), map_chunk(typecode, scaled(typecode))
     load, store = intrinsics.load(typecode), intrinsics.store(typecode)
@@ -158,11 +188,11 @@ def scale(typecodes: tuple[int, ...]) -> Any:
             return
         warp, lane = int64(cuda.threadIdx.x // LANES), int64(cuda.threadIdx.x % LANES)
         firsts = column(workspace, count, FIRST_CHUNK)
-        # Backwards: the cache still holds the end of what was summed.
+        # From the last chunk to the first: the cache still holds the elements that were summed last.
         chunk = load_int(firsts + 8 * count) - 1 - (int64(cuda.blockIdx.x) * WARPS + warp)
         if chunk < 0:
             return
-        row = row_of(firsts, count, chunk)
+        row = find_row(workspace, count, chunk)
         target = load_int(column(workspace, count, TARGET) + 8 * row)
         if target == 0:
             return

@@ -1,30 +1,28 @@
-"""What is added up: a float64, or in lists with 64-bit entries a pair, the float64 and its error.
+"""The terms of a sum: float64 numbers, or pairs of a float64 and its error; or a maximum instead of a sum.
 
-A pair is worked on by error-free transformations, so the first of it has the bits that a float64 alone would
-have. Which of the two a kernel adds is settled when it is compiled.
+Pairs are added by error-free transformations: the first of a pair has the bits of the sum without errors. A
+kernel is compiled for one of the three.
 """
 
+import math
 from functools import cache
 from typing import Any, NamedTuple
 
 from numclip._core.contract import LANES
-from numclip._core.dtypes import FLOAT64
 from numclip._cuda.grid import device, load_double, store_double
 from numclip._cuda.target import intrinsics
 
 shift_lanes_down = intrinsics.shift_lanes_down
-multiply, fused_multiply_add = intrinsics.multiply, intrinsics.fused_multiply_add
 
 
 class Terms(NamedTuple):
     """The arithmetic of one kind of sum."""
 
-    words: int  # of memory
     zero: Any
     add: Any
     load: Any
     store: Any
-    shift_down: Any  # from the lane so many lanes further on
+    shift_down: Any  # the term of the lane `distance` lanes higher
 
 
 @device
@@ -32,12 +30,9 @@ def _add(total, term):
     return total + term
 
 
-PLAIN = Terms(1, 0.0, _add, load_double, store_double, shift_lanes_down)
-
-
 @device
 def _add_pair(total, term):
-    """Add with Knuth's sum of two numbers, whose error is exact."""
+    """Add two pairs by Knuth's two-sum, whose error is exact."""
     (left, error), (right, other) = total, term
     both = left + right
     back = both - left
@@ -57,22 +52,31 @@ def _store_pair(address, total):
 
 
 @device
+def value_of(pair):
+    """Return the value of a pair; the error of an infinite or NaN sum has no meaning."""
+    return pair[0] + pair[1] if math.isfinite(pair[0]) else pair[0]
+
+
+@device
 def _shift_pair_down(total, distance):
     return shift_lanes_down(total[0], distance), shift_lanes_down(total[1], distance)
 
 
-COMPENSATED = Terms(2, (0.0, 0.0), _add_pair, _load_pair, _store_pair, _shift_pair_down)
+@device
+def _larger(largest, term):
+    """Return the larger of two numbers, NaN if one of them is."""
+    return largest if largest >= term or math.isnan(largest) else term
 
 
-def terms(compensated: bool) -> Terms:
-    """Return how the sums of a list are carried."""
-    return COMPENSATED if compensated else PLAIN
+PLAIN = Terms(0.0, _add, load_double, store_double, shift_lanes_down)
+COMPENSATED = Terms((0.0, 0.0), _add_pair, _load_pair, _store_pair, _shift_pair_down)
+LARGEST = Terms(0.0, _larger, load_double, store_double, shift_lanes_down)
 
 
 @cache
-def halve(compensated: bool) -> Any:
-    """Make the sum of the lanes of a warp, for lane 0: a lane adds that 16 further on, then 8, 4, 2 and 1."""
-    add, shift_down = terms(compensated).add, terms(compensated).shift_down
+def halve(terms: Terms) -> Any:
+    """Make the sum of the lanes of a warp, for lane 0: lane l adds lane l + 16, then l + 8, 4, 2 and 1."""
+    add, shift_down = terms.add, terms.shift_down
 
     @device
     def halve_lanes(total):
@@ -83,18 +87,3 @@ def halve(compensated: bool) -> Any:
         return total
 
     return halve_lanes
-
-
-@cache
-def accumulate(typecode: int, compensated: bool) -> Any:
-    """Make accumulate(total, value): the sum and the square of a value of this typecode, as a float64."""
-    if not compensated:
-        return intrinsics.add_square(typecode)
-    exact = typecode != FLOAT64
-
-    @device
-    def add(total, value):
-        square = multiply(value, value)
-        return _add_pair(total, (square, 0.0 if exact else fused_multiply_add(value, value, -square)))
-
-    return add

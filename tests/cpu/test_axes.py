@@ -54,3 +54,31 @@ def test_a_slice_that_is_not_finite_leaves_those_beside_it(rng):
     assert np.isnan(result[:, [3, 5]]).all()
     others = [i for i in range(20) if i not in (3, 5)]
     assert_same_bits(result[:, others], clip_by_norm(t[:, others], 0.5, axes=0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("spread", [0, 40, 900])
+def test_decisions_side_by_side_are_those_of_single_lists(rng, spread, axis, dtype):
+    """Eight at a time where nothing comes near the ends of the range, one by one elsewhere."""
+    count = 8003
+    spread = min(spread, 100) if dtype is np.float32 else spread
+    t = np.ldexp(rng.standard_normal((count, 3)), rng.integers(-spread, spread + 1, (count, 1))).astype(dtype)
+    norms = np.linalg.norm(t.astype(np.longdouble), axis=1)
+    limits = np.ldexp(norms, rng.integers(-3, 3, count)).astype(dtype).astype(np.float64)
+    limits[::5] = norms[::5].astype(dtype)  # at the norm itself
+    limits[::97], limits[1::97] = 0.0, np.inf
+    expected = [clip_by_global_norm([row.copy()], limit)[0][0] for row, limit in zip(t, limits, strict=True)]
+    if axis == 0:
+        result = clip_by_norm(np.ascontiguousarray(t.T), limits, axes=0).T
+    else:
+        result = clip_by_norm(t, limits[:, None], axes=1)
+    assert_same_bits(result, np.array(expected))
+
+
+def test_every_axis_of_a_small_array_whatever_its_sign(rng):
+    t = random_array(rng, np.float32, (3, 4, 5))
+    for axis in range(3):
+        expected = each_alone(t, 0.3, axis)
+        assert_same_bits(clip_by_norm(t, 0.3, axis), expected)
+        assert_same_bits(clip_by_norm(t, 0.3, axis - 3), expected)

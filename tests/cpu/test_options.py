@@ -270,6 +270,17 @@ def test_a_clipper_knows_the_norms_of_its_last_call(rng, dtypes, order):
         assert math.isclose(norm, expected, rel_tol=1e-14)
 
 
+@pytest.mark.parametrize("dtypes", [[np.float64], [np.float32, np.float64]])
+def test_what_was_made_zeros_has_the_norm_nan_if_it_would_be_measured_again(dtypes):
+    """The sum of its squares is outside of the range of float64."""
+    grads = [np.array([1.0, 2.0], dtype) for dtype in dtypes] + [np.array([3e-200, 4e-200])]
+    clipper = numclip.Clipper(grads, 0.0)
+    clipper()
+    *known, lost = clipper.tensor_norms()
+    assert known == numclip.tensor_norms([np.array([1.0, 2.0], dtype) for dtype in dtypes])
+    assert math.isnan(lost)
+
+
 def test_before_its_first_call_a_clipper_knows_nothing():
     clipper = numclip.Clipper([np.ones(3)], 1.0)
     with pytest.raises(RuntimeError, match="there has been no call yet"):

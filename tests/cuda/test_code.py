@@ -12,7 +12,7 @@ skip_without_compilers()
 from cuda.bindings import nvjitlink  # noqa: E402
 from numba import cuda  # noqa: E402
 
-from numclip._cuda import copies, decision, norm, scaling  # noqa: E402
+from numclip._cuda import array_norms, copies, decision, norm, orders, scaling  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -59,9 +59,14 @@ def ids(typecodes):
     return "".join(map(str, typecodes))
 
 
-@pytest.mark.parametrize("typecodes", LISTS, ids=ids)
-def test_the_sum(compiled, typecodes):
-    ptx = compiled(norm.norm(typecodes, None))
+SUMS = [
+    (summand, typecodes) for typecodes in LISTS for summand in orders.summands_of(2.0, FLOAT64 in typecodes)
+]
+
+
+@pytest.mark.parametrize(("summand", "typecodes"), SUMS, ids=str)
+def test_the_sum(compiled, summand, typecodes):
+    ptx = compiled(norm.norm(summand, typecodes, False, None))
     for typecode in typecodes:  # in one basic block, so that the assembler issues them before the first sum
         assert any(
             len(re.findall(rf"ld\.global\.{LOAD_ONE[typecode]}", block)) == 16 for block in ptx.split("\n$L")
@@ -93,7 +98,17 @@ def test_the_scaling_loads_and_stores_vectors(compiled, typecodes):
         assert len(re.findall(rf"st\.global\.{STORE[typecode]}", ptx)) >= vectors
 
 
+@pytest.mark.parametrize("typecodes", [(FLOAT32,), LISTS[-1]], ids=ids)
+@pytest.mark.parametrize("summand", [orders.ABSOLUTES, orders.MAGNITUDES, orders.POWERS])
+def test_the_sums_of_other_orders(compiled, summand, typecodes):
+    for has_complex in (False, True):
+        compiled(norm.norm(summand, typecodes, has_complex, None))
+
+
 def test_the_small_kernels(compiled):
+    for typecodes in ((FLOAT32,), (FLOAT64,)):
+        for summand in (orders.SQUARES, orders.ABSOLUTES, orders.MAGNITUDES):
+            compiled(array_norms.norms_of_arrays(summand, typecodes, False))
     compiled(decision.use_given(None, None))
     for item in (1, 2, 4, 8):
         for back in (False, True):
@@ -102,5 +117,5 @@ def test_the_small_kernels(compiled):
 
 @pytest.mark.parametrize("typecode", [FLOAT32, FLOAT64, FLOAT16, BFLOAT16])
 def test_numbers_on_the_device(compiled, typecode):
-    compiled(norm.norm((FLOAT32,), typecode))
+    compiled(norm.norm(orders.SQUARES, (FLOAT32,), False, typecode))
     compiled(decision.use_given(typecode, typecode))

@@ -30,7 +30,7 @@ def test_without_numba_cuda_the_error_says_what_to_install():
 
 
 def test_without_the_runtime_of_cuda_the_error_says_what_to_install():
-    """As numba-cuda 0.30 fails that pip has installed without its extra ``cu13``."""
+    """numba-cuda 0.30 fails in this way if pip has installed it without its extra ``cu13``."""
     skip_without_numba_cuda()
     block = """
 import sys

@@ -56,6 +56,35 @@ def every_pattern_of_a_half(dtype):
         assert_as_on_the_cpu("torch", [patterns], clip_norm, use_norm)
 
 
+@check(["numba", "cupy", "torch"], [("1", 1), ("2", 2), ("inf", np.inf), ("3", 3), ("0.5", 0.5)])
+def every_order(library, order):
+    """Powers, and magnitudes of complex elements, are those of the device: some last places off."""
+    rng = np.random.default_rng(8)
+    host = [normal(rng, np.dtype(dtype), shape) for dtype in ("f4", "f8", "f2", "c8") for shape in SIZES]
+    for t_list in (host, [array for array in host if array.dtype == np.float32]):
+        same = order == 2 or (order in (1, np.inf) and t_list is not host)
+        grads = [to_device(library, array) for array in t_list]
+        wanted = [numclip.global_norm(t_list, ord=order), *numclip.tensor_norms(t_list, ord=order)]
+        norms = [numclip.global_norm(grads, ord=order), *numclip.tensor_norms(grads, ord=order)]
+        for norm, right in zip(map(to_host, norms), wanted, strict=True):
+            if same:
+                assert_same_bits(norm, right)
+            else:
+                assert norm.dtype == right.dtype
+                assert abs(norm - right) <= 4 * np.spacing(right)
+
+
+@check()
+def the_norms_of_a_last_call():
+    import torch
+
+    host = [np.array([3.0, 4.0]), np.array([3e-200, 4e-200]), np.zeros(70_000)]
+    grads = [torch.from_numpy(array).cuda() for array in host]
+    clipper = numclip.Clipper(grads, 1.0)
+    clipper()
+    np.testing.assert_allclose([norm.item() for norm in clipper.tensor_norms()], [5.0, 5e-200, 0.0], 1e-14)
+
+
 VIEWS = [
     ("transposed", lambda a: a.T),
     ("rows with gaps", lambda a: a[::2]),

@@ -55,7 +55,8 @@ def the_host_does_not_wait():
         lambda: numclip.clip_by_global_norm(grads, clip_norm, out=grads),
         lambda: numclip.clip_by_global_norm(grads, 0.5),
         lambda: numclip.clip_factor(grads, 0.5),
-        numclip.Clipper(grads, 1.0),
+        lambda: numclip.tensor_norms(grads, ord=3),
+        numclip.Clipper(grads, 1.0, ord=1),
     ]
     assert_returns_while_the_device_is_busy(calls)
 

@@ -23,6 +23,8 @@ def main():
     limit = cuda.to_device(np.array(0.5))
     numclip.clip_by_global_norm(mixed, limit, out=mixed)
     numclip.clip_by_global_norm(mixed, limit, 2.0, out=mixed)
+    for order in (1, 2, 3, np.inf):
+        numclip.tensor_norms([*mixed, *grads], ord=order)
     clipper = numclip.Clipper(grads, 1.0)
     clipper()
     norm = clipper()

@@ -44,6 +44,26 @@ def test_other_processors_give_the_bits_of_this_one(serial, processor):
     assert digests(NUMBA_CPU_NAME=processor)[0] == serial
 
 
+ALONG_AXES = """
+import hashlib
+import numpy as np
+import numclip
+digest = hashlib.sha256()
+for dtype in (np.float16, np.float32, np.float64):
+    t = np.random.default_rng(7).standard_normal((203, 77)).astype(dtype)
+    for axis in (0, 1):
+        digest.update(numclip.clip_by_norm(t, 5.0, axis).tobytes())
+print(digest.hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_another_processor_gives_the_bits_of_this_one_along_axes():
+    """Without fused multiply-add, which the decisions for eight slices at a time are made with."""
+    generic = run_python("-c", ALONG_AXES, NUMBA_CPU_NAME="generic").stdout
+    assert generic == run_python("-c", ALONG_AXES).stdout != ""
+
+
 def test_one_block_of_the_parallel_kernels_gives_the_same_bits(monkeypatch):
     rng = np.random.default_rng(5)
     arrays = [rng.standard_normal(size).astype(np.float32) for size in (3, 5000, 4096 * 3 + 17)]

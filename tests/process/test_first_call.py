@@ -20,9 +20,14 @@ every_entry = pytest.mark.parametrize("entry", ENTRIES)
 at_each_delay = pytest.mark.parametrize("delay", DELAYS)
 
 
+# Numba says this of every fork, whatever it does, where another thread has started TBB.
+ABOUT_TBB = "Numba: Attempted to fork from a non-main thread, the TBB library may be in an invalid state"
+
+
 def outcome(case, entry, what, **settings):
     run = run_python(SUPPORT / "first_calls.py", case, entry, what, timeout=300, **settings)
-    assert run.stderr == ""
+    lines = run.stderr.splitlines()
+    assert [line for line in lines if not (case == "fork_meanwhile" and line.startswith(ABOUT_TBB))] == []
     return run.stdout.strip()
 
 
@@ -52,7 +57,7 @@ def test_what_the_garbage_collector_calls_works_or_is_refused(entry):
 
 
 def test_work_in_the_middle_of_work_is_refused():
-    """The second would wait for the first to end."""
+    """The second call would wait for the end of the first."""
     with pytest.raises(RuntimeError, match=r"in the middle of its own first call.*numclip\.warmup\(\)"):
         apart.run("outer", lambda: apart.run("inner", int))
     assert apart.run("outer", int) == 0

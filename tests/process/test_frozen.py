@@ -28,7 +28,7 @@ import numclip
 from numclip._cpu import tbb
 assert numclip.global_norm([np.array([3.0, 4.0], np.float32)]) == 5.0
 numclip.show_config()
-print("layer", tbb.layer())
+print("layer", tbb.layer() or "none")
 """
 
 

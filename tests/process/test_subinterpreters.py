@@ -1,15 +1,9 @@
 """Sub-interpreters, such as those of mod_wsgi: calls work, with one thread.
 
-<<<<<<< HEAD
-Compiled code of Numba asks for the lock by ``PyGILState_Ensure``, and waits for ever where the thread belongs
-to another interpreter: https://github.com/python/cpython/issues/59956. From Python 3.13 on, Numba cannot be
-loaded there: Python initializes an extension in the main interpreter first, and NumPy in one interpreter of a
-process alone.
-=======
 Compiled code of Numba acquires the GIL by ``PyGILState_Ensure``, which waits for ever if the thread belongs
-to another interpreter: https://github.com/python/cpython/issues/59956. NumPy can be imported by one
+to another interpreter: https://github.com/python/cpython/issues/59956. From Python 3.13 on, Numba cannot be
+loaded there: Python initializes an extension in the main interpreter first, and NumPy can be imported by one
 interpreter of a process.
->>>>>>> origin/english
 """
 
 import sys

@@ -60,6 +60,8 @@ def test_what_is_no_dtype_of_gradients_is_refused_before_anything_is_compiled(mo
         numclip.warmup(["float32", np.int32])
     with pytest.raises(TypeError, match=r"^dtypes\[0\] is bfloat17"):
         numclip.warmup(["bfloat17"])
+    with pytest.raises(ValueError, match=r'^device should be "cpu" or "cuda"'):
+        numclip.warmup(device="gpu")
 
 
 def test_no_layout_and_no_flag_needs_a_compilation_of_its_own(monkeypatch, rng):

@@ -129,6 +129,10 @@ def test_char_rnn_with_and_without_clipping(tmp_path, text_file):
     losses = [re.search(r"Loss at the end: ([\d.]+)", done.stdout)[1] for done in (clipped, unclipped)]
     assert losses[0] != losses[1]
     assert (tmp_path / "clipped.png").read_bytes() != (tmp_path / "unclipped.png").read_bytes()
+    assert_picture(tmp_path / "clipped_arrays.png")
+    header, *rows = (tmp_path / "unclipped.csv").read_text("utf-8").splitlines()
+    assert header.split(",")[3:] == char_rnn.NAMES
+    assert len(rows) == 20
 
 
 @pytest.mark.slow

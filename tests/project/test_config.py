@@ -119,13 +119,13 @@ def test_a_wrong_argument_is_refused_and_the_right_ones_are_named(argument, comp
     run = run_python("-m", "numclip", argument, check=False)
     assert run.returncode == 2
     assert complaint in run.stderr
-    assert "{config,selftest}" in run.stderr
+    assert "{config,selftest,plot}" in run.stderr
 
 
 def test_the_version_and_the_commands_are_shown():
     assert run_python("-m", "numclip", "--version").stdout == f"numclip {numclip.__version__}\n"
     lines = run_python("-m", "numclip", "--help").stdout.splitlines()
-    assert {"config", "selftest"} <= {line.split()[0] for line in lines if line.strip()}
+    assert {"config", "selftest", "plot"} <= {line.split()[0] for line in lines if line.strip()}
 
 
 @pytest.mark.skipif(

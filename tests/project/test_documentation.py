@@ -111,10 +111,30 @@ def test_the_gallery_has_every_example():
 
 
 def test_every_page_is_in_the_contents():
-    """No page of the site can be reached by its address alone."""
+    """Each page of the site is reached by links, not by its address alone."""
     listed = set()
     for page in DOCS.glob("**/*.md"):
         for entries in re.findall(r"```\{toctree\}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             lines = [line for line in entries.splitlines() if line and not line.startswith(":")]
             listed |= {(page.parent / f"{line}.md").resolve() for line in lines}
     assert listed == {page.resolve() for page in DOCS.glob("**/*.md")} - {(DOCS / "index.md").resolve()}
+
+
+def within_two_clicks():
+    """Return the pages that a reader of the README reaches by one link or two."""
+    first = linked_pages(ROOT / "README.md")
+    return first.union(*map(linked_pages, first))
+
+
+def linked_pages(page):
+    paths = {urlsplit(link).path for link in links(page) if not urlsplit(link).scheme}
+    return {(page.parent / path).resolve() for path in paths if path.endswith(".md")}
+
+
+def test_five_tasks_of_a_new_reader_are_within_two_clicks():
+    assert "pip install" in (ROOT / "README.md").read_text(encoding="utf-8")
+    found = within_two_clicks()
+    assert DOCS / "start.md" in found
+    assert "clip-a-dict" in anchors(DOCS / "start.md")
+    for recipe in ("mixed_precision", "which_layer", "processes", "mpi"):
+        assert DOCS / "recipes" / f"{recipe}.md" in found

@@ -49,7 +49,7 @@ def test_the_commands_are_those_of_the_makefile():
 
 
 def test_it_is_short():
-    """But for the table of CUDA devices, which a script writes."""
+    """Without the table of CUDA devices, which a script writes."""
     assert len(README.replace(part("<!-- cuda:begin -->", "<!-- cuda:end -->"), "").splitlines()) <= 120
 
 

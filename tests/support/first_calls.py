@@ -47,11 +47,16 @@ def on_alarm(handler, delay, interval=0.0):
     signal.setitimer(signal.ITIMER_REAL, delay, interval)
 
 
-def expect(exception, entry, begin=lambda: None):
-    """Call, with an interruption that was started before; the exception may come too late."""
+def no_alarm():
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def expect(exception, entry, begin=lambda: None, end=lambda: None):
+    """Call, with an interruption that begins before; `end` calls off one that has not come by then."""
     try:
         begin()
         entry()
+        end()
     except exception:
         return "came"
     except BaseException as error:
@@ -76,7 +81,7 @@ def handler_raises(entry, delay):
     def handler():
         raise TimeOut
 
-    print(expect(TimeOut, entry, lambda: on_alarm(handler, delay)), call())
+    print(expect(TimeOut, entry, lambda: on_alarm(handler, delay), no_alarm), call())
 
 
 def handler_raises_again_and_again(entry, delay):
@@ -95,26 +100,36 @@ def handler_raises_again_and_again(entry, delay):
     on_alarm(handler, delay, delay)
     while expect(TimeOut, call_again) == "came":
         pass
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    no_alarm()
     print(call())
+
+
+def expect_from(timer, exception, entry):
+    def call_off():
+        timer.cancel()
+        timer.join()
+
+    return expect(exception, entry, timer.start, call_off)
 
 
 def ctrl_c(entry, delay):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(delay, lambda: os.kill(os.getpid(), signal.SIGINT))
-    print(expect(KeyboardInterrupt, entry, timer.start), call())
+    print(expect_from(timer, KeyboardInterrupt, entry), call())
 
 
 def another_thread_raises(entry, delay):
     thread, error = ctypes.c_ulong(threading.get_ident()), ctypes.py_object(TimeOut)
     timer = threading.Timer(delay, lambda: ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error))
-    print(expect(TimeOut, entry, timer.start), call())
+    print(expect_from(timer, TimeOut, entry), call())
 
 
 def handler_clips(entry, delay):
     answers = set()
     on_alarm(lambda: call_or_refusal(answers), delay)
     entry()
+    while not answers:  # the call was over before
+        time.sleep(0.01)
     print(*answers, call())
 
 
@@ -148,7 +163,7 @@ def handler_clips_while_numba_is_imported(entry, delay):
     on_alarm(lambda: call_or_refusal(answers), delay, delay)
     import numba  # noqa: F401
 
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    no_alarm()
     print(*answers, call())
 
 
@@ -158,7 +173,7 @@ def handler_clips_while_numba_compiles(entry, delay):
     answers = set()
     on_alarm(lambda: call_or_refusal(answers), delay, delay)
     numba.njit(lambda x: np.linalg.norm(x) + np.sort(x)[0])(np.ones(3))
-    signal.setitimer(signal.ITIMER_REAL, 0)
+    no_alarm()
     print(*answers, call())
 
 
@@ -178,6 +193,8 @@ def handler_forks(entry, delay):
     children, parent = [], os.getpid()
     on_alarm(lambda: children.append(os.fork()), delay)
     entry()
+    while not children:  # the call was over before
+        time.sleep(0.01)
     if os.getpid() != parent:
         os._exit(call() != 5.0)
     print(os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]), call())

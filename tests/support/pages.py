@@ -1,4 +1,4 @@
-"""Pages in Markdown: their headings and links, and their code, which runs as a reader would run it.
+"""Markdown pages: their headings and links, and their code, which is run as a reader would run it.
 
 The ``python`` blocks of a page run one after the other in one namespace. A block after the comment
 ``<!-- program -->`` runs by itself, as a file; the comment may say what that needs, as in
@@ -47,7 +47,7 @@ class Block:
         return int(found[0]) if found else None
 
     def missing(self) -> list[str]:
-        """Return what the block needs and this machine has not."""
+        """Return the requirements of the block that this machine does not meet."""
         needs = [mark.removeprefix("needs ") for mark in self.marks if mark.startswith("needs ")]
         return [name for name in needs if not (_has_gpu() if name == "a GPU" else find_spec(name))]
 
@@ -94,7 +94,7 @@ def _without_code(page: Path) -> str:
 
 
 def links(page: Path) -> list[str]:
-    """Return what the links and pictures of a page lead to."""
+    """Return the targets of the links and pictures of a page."""
     return re.findall(r"\]\(([^)\s]+)\)", _without_code(page))
 
 

@@ -137,9 +137,10 @@ def simple_fields(value: Any) -> tuple[list[str], Any] | None:
     None for an instance of any other class.
     """
     cls = type(value)
-    if leaves.is_surely(value) or not simple.fields(cls) or registries.take_apart(value) is not None:
+    everything = simple.fields(cls)
+    if not everything or leaves.is_surely(value) or registries.take_apart(value) is not None:
         return None
-    return _fields(cls) or [], simple.fields(cls)
+    return _fields(cls) or [], everything
 
 
 def node_of_fields(value: Any, names: list[str], everything: Any) -> Node | None:

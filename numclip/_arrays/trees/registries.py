@@ -1,20 +1,12 @@
 """Classes that the program has registered as containers, with optree or JAX, neither of which is imported."""
 
-import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
+
+from numclip._arrays.modules import loaded
 
 # The steps to the children, the children, and what puts new ones together.
 Registered = tuple[list[str], list[Any], Callable[[list[Any]], Any]]
-
-
-def _loaded(name: str, *needed: str) -> Any:
-    """Return a module that the program has imported; half of one, or a mock, counts as none."""
-    module = sys.modules.get(name)
-    if not isinstance(module, ModuleType) or not all(map(vars(module).__contains__, needed)):
-        return None
-    return None if getattr(module.__spec__, "_initializing", False) else module
 
 
 def take_apart(value: Any) -> Registered | None:
@@ -23,7 +15,7 @@ def take_apart(value: Any) -> Registered | None:
 
 
 def _by_optree(value: Any) -> Registered | None:
-    optree = _loaded("optree", "tree_is_leaf", "tree_flatten_one_level")
+    optree = loaded("optree", "tree_is_leaf", "tree_flatten_one_level")
     if optree is None or optree.tree_is_leaf(value, none_is_leaf=True):
         return None
     level = optree.tree_flatten_one_level(value, none_is_leaf=True)
@@ -33,7 +25,7 @@ def _by_optree(value: Any) -> Registered | None:
 
 
 def _by_jax(value: Any) -> Registered | None:
-    tree_util = _loaded("jax.tree_util", "tree_flatten_with_path", "tree_unflatten", "keystr")
+    tree_util = loaded("jax.tree_util", "tree_flatten_with_path", "tree_unflatten", "keystr")
     if tree_util is None:
         return None
     is_below = iter([False])  # JAX asks about the value first, then about its children

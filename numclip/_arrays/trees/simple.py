@@ -6,7 +6,7 @@ could keep a child anywhere else, or give another one.
 
 import dataclasses
 from collections import OrderedDict, defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from inspect import getattr_static
 from typing import Any
@@ -40,14 +40,14 @@ def of_fields(
 ) -> Callable[[list[Any]], Any] | None:
     """Return `builder` for an instance of a simple dataclass, of which these are the attributes."""
     # There may be another attribute, or a field that is not set.
-    return partial(_instance, cls, attributes, names) if attributes.keys() == everything else None
+    return partial(instance, cls, attributes, names) if attributes.keys() == everything else None
 
 
-def _instance(cls: Any, attributes: dict[str, Any], names: list[str], children: list[Any]) -> Any:
-    """Return an instance of a dataclass with other children."""
+def instance(cls: Any, attributes: dict[str, Any], names: list[str], children: Iterable[Any]) -> Any:
+    """Return an instance of a simple dataclass with other children."""
     new = object.__new__(cls)
     own = vars(new)
-    own.update(attributes)
+    own |= attributes
     own.update(zip(names, children, strict=True))
     return new
 

@@ -11,27 +11,21 @@ from numclip._arrays.trees import leaves as leaf
 from numclip._arrays.trees import text
 from numclip._arrays.trees.copies import CannotCopy, Exchange
 from numclip._arrays.trees.nodes import Node, node, node_of_fields, simple_fields
+from numclip._arrays.trees.parts import (
+    Level,
+    Part,
+    Record,
+    is_aligned,
+    match,
+    nested_like,
+    path_of,
+    path_to,
+    value_of,
+)
+from numclip._arrays.trees.simple import instance
 
 # Leaves that need no look: nearly all.
 _PLAIN = frozenset({np.ndarray, type(None)})
-
-
-class Level:
-    """A container that is not flat: its class, itself or a copy, and the structure of each child.
-
-    `kind` is dict, list or tuple where the container is just that; for any other container it is Node, and
-    the container is its node.
-    """
-
-    __slots__ = ("container", "kind", "parts")
-
-    def __init__(self, kind: Any, container: Any, parts: "list[Part]") -> None:
-        self.kind, self.container, self.parts = kind, container, parts
-
-
-# The structure of a leaf is None. That of a flat container, a plain dict, list or tuple of plain leaves
-# alone, is a copy of it: most containers are flat, and reading and rebuilding one takes a few calls of C.
-Part = Level | dict[Any, Any] | list[Any] | tuple[Any, ...] | None
 
 
 class Tree:
@@ -63,16 +57,16 @@ class Tree:
     def _check_leaves(self, name: str) -> None:
         for index, value in enumerate(self.leaves):
             if type(value) not in _PLAIN and not leaf.is_arraylike(value):
-                path, received = text.path(_path(self._top, index)), class_of(value)
+                path, received = text.path(path_of(self._top, index)), class_of(value)
                 raise TypeError(f"{name}{path} is no array and no container. Received {received}")
 
     def entry(self, index: int, /) -> str:
         """Return the label of a leaf."""
-        return f"tree{text.path(_path(self._top, index))}"
+        return f"tree{text.path(path_of(self._top, index))}"
 
     def target(self, index: int, /) -> str:
         """Return the label of the target of a leaf."""
-        return f"out{text.path(_path(self._top, index))}"
+        return f"out{text.path(path_of(self._top, index))}"
 
     def check_stable(self, name: str) -> None:
         """Raise for a container that makes its arrays anew when it is read."""
@@ -80,7 +74,7 @@ class Tree:
             if not level.container.is_stable():
                 raise TypeError(
                     f"{name}{self._path_to(level)} makes its arrays anew at each access, and what is written"
-                    f" to them is lost. Received {class_of(_value(level))}"
+                    f" to them is lost. Received {class_of(value_of(level))}"
                 )
 
     def rebuilt(self, results: list[Any], remedy: str) -> Any:
@@ -95,7 +89,7 @@ class Tree:
         try:
             return _put(self._top, iter(results), exchange)
         except _Failure as failure:
-            path, received = self._path_to(failure.level), class_of(_value(failure.level))
+            path, received = self._path_to(failure.level), class_of(value_of(failure.level))
             reason = failure.__cause__
             raise TypeError(
                 f"tree{path} cannot be copied with other arrays: {reason}. {remedy}. Received {received}"
@@ -110,14 +104,14 @@ class Tree:
                 return [*flat.values()]
         other = Tree(out, "out")
         other.check_stable("out")
-        if _is_aligned(self._top, other._top):
+        if is_aligned(self._top, other._top):
             return other.leaves
         found: list[Any] = []
-        _match(self._top, other._top, "", _nested(other._top, iter(other.leaves)), found)
+        match(self._top, other._top, "", nested_like(other._top, iter(other.leaves)), found)
         return found
 
     def _path_to(self, level: Level) -> str:
-        return text.path(_path_to(self._top, level) or "")
+        return text.path(path_to(self._top, level) or "")
 
 
 class _Failure(Exception):
@@ -142,16 +136,10 @@ def _take(value: Any, leaves: list[Any], nodes: Any, fields: dict[type, Any]) ->
     elif kind is tuple:
         container = children = value
     else:
-        container = None
-        if kind is not np.ndarray and value is not None:
-            if kind not in fields:
-                fields[kind] = simple_fields(value)
-            known = fields[kind]
-            container = node(value) if known is None else node_of_fields(value, *known)
-        if container is None:
-            leaves.append(value)
-            return None
-        kind, children = Node, container.children
+        other = _take_other(value, leaves, fields)
+        if not isinstance(other, Node):
+            return other
+        kind, container, children = Node, other, other.children
     if kind is not Node and _PLAIN.issuperset(map(type, children)):
         leaves.extend(children)
         flat: Part = container
@@ -168,6 +156,29 @@ def _take(value: Any, leaves: list[Any], nodes: Any, fields: dict[type, Any]) ->
     return level
 
 
+def _take_other(value: Any, leaves: list[Any], fields: dict[type, Any]) -> Node | Record | None:
+    """Do what `_take` does for a leaf and for a flat dataclass; return the node of any other container."""
+    kind = type(value)
+    if kind is np.ndarray or value is None:
+        leaves.append(value)
+        return None
+    if kind not in fields:
+        fields[kind] = simple_fields(value)
+    if fields[kind] is None:
+        container = node(value)
+        if container is None:
+            leaves.append(value)
+        return container
+    names, everything = fields[kind]
+    attributes = vars(value).copy()
+    if attributes.keys() == everything:
+        children = [attributes[name] for name in names]
+        if _PLAIN.issuperset(map(type, children)):
+            leaves.extend(children)
+            return Record(value, names, attributes)
+    return node_of_fields(value, names, everything)
+
+
 def _put(part: Any, results: Iterator[Any], exchange: Exchange | None) -> Any:
     """Return a tree of a structure with the next results as its leaves."""
     kind = type(part)
@@ -175,6 +186,8 @@ def _put(part: Any, results: Iterator[Any], exchange: Exchange | None) -> Any:
         return dict(zip(part, results))  # noqa: B905 the keys are as many as it takes
     if part is None:
         return next(results)
+    if kind is Record:
+        return instance(type(part.value), part.attributes, part.names, islice(results, len(part.names)))
     if kind is not Level:
         return kind(islice(results, len(part)))
     children = [_put(each, results, exchange) for each in part.parts]
@@ -184,104 +197,3 @@ def _put(part: Any, results: Iterator[Any], exchange: Exchange | None) -> Any:
         return part.container.renew(children, exchange)
     except CannotCopy as error:
         raise _Failure(part) from error
-
-
-def _parts(part: Part) -> list[Part]:
-    """Return the structure of each child."""
-    return part.parts if isinstance(part, Level) else [None] * len(part or ())
-
-
-def _container(part: Part) -> Any:
-    """Return the container that a structure was taken from or a copy of it, or its node."""
-    return part.container if isinstance(part, Level) else part
-
-
-def _value(part: Part) -> Any:
-    """Return the container that a structure was taken from, or a copy of it."""
-    container = _container(part)
-    return container.value if isinstance(container, Node) else container
-
-
-def _keys(part: Part) -> list[Any]:
-    """Return what tells the children apart."""
-    container = _container(part)
-    if isinstance(container, Node):
-        return container.keys()
-    return list(container) if isinstance(container, dict) else list(range(len(container)))
-
-
-def _step(part: Part, position: int) -> str:
-    """Return how the child at a position is reached."""
-    container = _container(part)
-    if isinstance(container, Node):
-        return container.step(position)
-    if isinstance(container, dict):
-        return text.item(next(islice(container, position, None)))
-    return f"[{position}]"
-
-
-def _steps(part: Part) -> list[str]:
-    return [_step(part, position) for position in range(len(_parts(part)))]
-
-
-def _count(part: Part) -> int:
-    """Return the number of leaves."""
-    if part is None:
-        return 1
-    return sum(map(_count, part.parts)) if isinstance(part, Level) else len(part)
-
-
-def _path(part: Part, index: int) -> str:
-    """Return the path to a leaf."""
-    for position, child in enumerate(_parts(part)):
-        count = _count(child)
-        if index < count:
-            return _step(part, position) + _path(child, index)
-        index -= count
-    return ""
-
-
-def _path_to(part: Part, level: Level) -> str | None:
-    """Return the path to a level, None where it is somewhere else."""
-    if part is level:
-        return ""
-    for position, child in enumerate(part.parts if isinstance(part, Level) else ()):
-        path = _path_to(child, level)
-        if path is not None:
-            return _step(part, position) + path
-    return None
-
-
-def _is_aligned(part: Part, other: Part) -> bool:
-    """Tell whether two structures have the same steps in the same order."""
-    if part is None or other is None:
-        return part is other
-    if _keys(part) != _keys(other):
-        return False
-    if isinstance(part, Level) or isinstance(other, Level):
-        return all(map(_is_aligned, _parts(part), _parts(other)))
-    return True
-
-
-def _nested(part: Part, leaves: Iterator[Any]) -> Any:
-    """Return the leaves as lists nested like a structure."""
-    return next(leaves) if part is None else [_nested(child, leaves) for child in _parts(part)]
-
-
-def _match(part: Part, other: Part, path: str, nested: Any, targets: list[Any]) -> None:
-    """Append the target for each leaf, in whatever order the other structure has them."""
-    where = text.path(path)
-    if part is None:
-        # A container in place of an array is refused later, as any target that is no array.
-        targets.append(nested if other is None else _value(other))
-        return
-    if other is None:
-        received = class_of(nested)
-        raise TypeError(f"out{where} should be a container like tree{where}. Received {received}")
-    steps, expected = _steps(other), _steps(part)
-    if sorted(steps) != sorted(expected):
-        raise ValueError(f"out{where} has {text.listed(steps)}, tree{where} has {text.listed(expected)}")
-    others = {step: child for step, *child in zip(steps, _parts(other), nested, strict=True)}
-    for step, child in zip(expected, _parts(part), strict=True):
-        like, below = others[step]
-        _match(child, like, path + step, below, targets)

@@ -1,4 +1,4 @@
-"""Arrays that have ``__cuda_array_interface__``, and Numba's own: what other libraries do in another way."""
+"""Arrays with ``__cuda_array_interface__``, such as Numba's: the base class of the other libraries."""
 
 import math
 from contextlib import AbstractContextManager, nullcontext
@@ -17,11 +17,12 @@ Array = NDArray[Any]
 
 
 class Place(NamedTuple):
-    """Where an array of a known dtype lies, in C order."""
+    """Where a dense array of a known dtype lies; a new one that is like it has its order of axes."""
 
     address: int
     length: int  # in real numbers
     typecode: int
+    reals: int  # of an element
     device: int | None  # None for an array without elements that has no address
     writable: bool
     stream: int | None  # that the array names
@@ -31,7 +32,7 @@ class Interface:
     """Arrays with ``__cuda_array_interface__``, among them Numba's own."""
 
     immutable = False
-    # Whether memory that the caller gives back may be used for something else while a kernel still reads it.
+    # Whether the library may reuse the memory of an array that is freed while a kernel still reads it.
     reuses_memory = False
 
     def interface(self, array: Any) -> dict[str, Any]:
@@ -40,7 +41,7 @@ class Interface:
         return interface
 
     def locate(self, array: Any) -> Place | None:
-        """Return where an array lies, or None if it takes a closer look."""
+        """Return the place of an array, or None if it needs `describe`."""
         interface = self.interface(array)
         if interface.get("strides") is not None or interface.get("mask") is not None:
             return None
@@ -52,7 +53,7 @@ class Interface:
         if length and not address:
             return None
         device, stream = self._device(interface), interface.get("stream")
-        return Place(address or 0, length, known[0], device, writable, stream)
+        return Place(address or 0, length, *known, device, writable, stream)
 
     def describe(self, array: Any, label: str) -> Array:
         """Return the description of an array."""
@@ -64,7 +65,7 @@ class Interface:
         return description(label, address or 0, shape, strides, dtype, read_only or self.immutable)
 
     def _dtype(self, array: Any, interface: dict[str, Any]) -> np.dtype[Any]:
-        # The interface has no word for bfloat16.
+        # The interface cannot name bfloat16.
         dtype = getattr(array, "dtype", None)
         return dtype if isinstance(dtype, np.dtype) else np.dtype(interface["typestr"])
 
@@ -77,33 +78,38 @@ class Interface:
         return self._device(self.interface(array))
 
     def current_stream(self, device: int) -> Stream:
-        """Return the stream that the caller's work goes to."""
+        """Return the stream on which the caller's work is enqueued."""
         return Stream(LEGACY)
 
     def on_stream(self, stream: Stream, device: int) -> AbstractContextManager[Any]:
-        """Make a stream the current one, on which new arrays are allocated; Numba has no such thing."""
+        """Make a stream the current one, on which new arrays are allocated; Numba has none."""
         return nullcontext()
 
     def pending(self, array: Any) -> int | None:
-        """Return the handle of the stream that an array names, on which it is still being worked on."""
+        """Return the handle of the stream that an array names, on which work on it may be pending."""
         return self.interface(array).get("stream")
 
     def empty_like(self, array: Any) -> Any:
-        """Return a new array of the same shape and dtype, dense, and in the same order where it is dense."""
-        like = np.empty_like(self.describe(array, ""))  # host memory that is never touched costs nothing
+        """Return a new dense array of the same shape and dtype, in the same order if the array is dense."""
+        like = np.empty_like(self.describe(array, ""))  # never written, so the host maps no memory for it
         return cuda.device_array(like.shape, like.dtype, strides=like.strides)
 
     def empty_scalar(self, dtype: Any, device: int) -> Any:
         """Return a new 0-d array."""
         return driver.empty_scalar(dtype, device)
 
+    def empty_scalars(self, count: int, dtype: Any, device: int) -> tuple[list[Any], int]:
+        """Return new 0-d arrays, one after the other, and the address of the first."""
+        made: tuple[list[Any], int] = driver.empty_scalars(count, dtype)
+        return made
+
     def empty_words(self, words: int, device: int) -> tuple[Any, int]:
-        """Return memory of so many 64-bit words, and its address."""
+        """Return memory of `words` 64-bit words, and its address."""
         memory = cuda.device_array(words, np.int64)
         return memory, self.address(memory)
 
     def address(self, array: Any) -> int:
-        """Return the address of an array of Numba's, as new ones are."""
+        """Return the address of a new array, which is one of Numba's."""
         if not hasattr(array, "__cuda_array_interface__"):  # the simulator's
             return int(array.ctypes.data)
         address: int = array.__cuda_array_interface__["data"][0]

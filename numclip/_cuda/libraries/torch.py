@@ -1,6 +1,5 @@
 """Tensors of PyTorch."""
 
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -16,31 +15,36 @@ Array = NDArray[Any]
 
 
 class Torch(Interface):
-    """PyTorch's CUDA tensors, which belong to its current stream; autograd sees nothing of what is done."""
+    """PyTorch's CUDA tensors, which belong to its current stream; autograd does not record the writes."""
 
-    def __init__(self) -> None:
-        torch = sys.modules["torch"]
+    def __init__(self, torch: Any) -> None:
+        self._torch, self._strided = torch, torch.strided
         self._known = {
             getattr(torch, name): (element.typecode, element.reals) for name, element in BY_NAME.items()
         }
-        self._strided = torch.strided
+        self._scalars = {np.float32: torch.float32, np.float64: torch.float64}
 
     def locate(self, array: Any) -> Place | None:
-        """Return where a tensor lies, or None if it takes a closer look."""
+        """Return the place of a tensor, or None if it needs `describe`."""
         known = self._known.get(array.dtype)
-        if known is None or array.layout is not self._strided or not array.is_contiguous():
+        if known is None or array.layout is not self._strided:
+            return None
+        if not array.is_contiguous() and not self._is_channels_last(array):
             return None
         if array.is_neg() or (known[1] == 2 and array.is_conj()):
             return None
         address, length = array.data_ptr(), array.numel() * known[1]
         if length and not address:
             return None
-        return Place(address, length, known[0], array.get_device(), True, None)
+        return Place(address, length, *known, array.get_device(), True, None)
+
+    def _is_channels_last(self, array: Any) -> bool:
+        """Tell whether a tensor is dense in a channels-last format, which is as fast as C order."""
+        return bool(array.dim() == 4 and array.is_contiguous(memory_format=self._torch.channels_last))
 
     def describe(self, array: Any, label: str) -> Array:
         """Return the description of a tensor."""
-        torch = sys.modules["torch"]
-        if array.layout is not torch.strided:
+        if array.layout is not self._strided:
             raise TypeError(f"{label} is a sparse tensor: clip its values, or make it dense first")
         if array.is_neg() or array.is_conj():
             raise TypeError(f"{label} is a view that negates or conjugates: resolve it first")
@@ -64,14 +68,14 @@ class Torch(Interface):
 
     def current_stream(self, device: int) -> Stream:
         """Return torch's current stream."""
-        stream = sys.modules["torch"].cuda.current_stream(device)
+        stream = self._torch.cuda.current_stream(device)
         return Stream(stream.cuda_stream or LEGACY, stream)
 
     def on_stream(self, stream: Stream, device: int) -> AbstractContextManager[Any]:
         """Make a stream the current one, on which new tensors are allocated."""
         if stream.handle == self.current_stream(device).handle:
             return nullcontext()
-        cuda = sys.modules["torch"].cuda
+        cuda = self._torch.cuda
         if stream.handle == LEGACY:
             current = cuda.default_stream(device)
         else:
@@ -81,17 +85,20 @@ class Torch(Interface):
 
     def empty_like(self, array: Any) -> Any:
         """Return a new tensor of the same shape, dtype and order, without a gradient."""
-        return sys.modules["torch"].empty_like(array, requires_grad=False)
+        return self._torch.empty_like(array, requires_grad=False)
 
     def empty_scalar(self, dtype: Any, device: int) -> Any:
         """Return a new 0-d tensor."""
-        torch = sys.modules["torch"]
-        return torch.empty((), dtype=getattr(torch, np.dtype(dtype).name), device=f"cuda:{device}")
+        return self._torch.empty((), dtype=self._scalars[dtype], device=f"cuda:{device}")
+
+    def empty_scalars(self, count: int, dtype: Any, device: int) -> tuple[list[Any], int]:
+        """Return new 0-d tensors, one after the other, and the address of the first."""
+        every = self._torch.empty(count, dtype=self._scalars[dtype], device=f"cuda:{device}")
+        return list(every.unbind()), every.data_ptr()
 
     def empty_words(self, words: int, device: int) -> tuple[Any, int]:
-        """Return memory of so many 64-bit words, and its address."""
-        torch = sys.modules["torch"]
-        memory = torch.empty(words, dtype=torch.int64, device=f"cuda:{device}")
+        """Return memory of `words` 64-bit words, and its address."""
+        memory = self._torch.empty(words, dtype=self._torch.int64, device=f"cuda:{device}")
         return memory, memory.data_ptr()
 
     def address(self, array: Any) -> int:

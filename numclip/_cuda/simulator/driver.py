@@ -68,6 +68,12 @@ def empty_scalar(dtype: Any, device: int) -> Any:
     return cuda.device_array((), dtype)
 
 
+def empty_scalars(count: int, dtype: Any) -> tuple[list[Any], int]:
+    """Return new 0-d arrays of the simulator, one after the other, and the address of the first."""
+    every = cuda.device_array(count, dtype)
+    return [every[i : i + 1].reshape(()) for i in range(count)], every.ctypes.data
+
+
 def allocate_pinned(words: int) -> NDArray[np.int64]:
     """Return memory of the host."""
     return np.empty(words, np.int64)
@@ -79,7 +85,7 @@ def upload(pinned: NDArray[np.int64], address: int, stream: int) -> None:
 
 
 def download(address: int, words: int, stream: int) -> NDArray[np.float64]:
-    """Return so many float64 from an address."""
+    """Return `words` float64 from an address."""
     values = np.empty(words)
     ctypes.memmove(values.ctypes.data, address, values.nbytes)
     return values
@@ -90,6 +96,6 @@ def load(kernel: Kernel) -> None:
 
 
 def launch(kernel: Kernel, blocks: int, threads: int, stream: int, *arguments: Any) -> None:
-    """Run a kernel; the simulator takes one at a time."""
+    """Run a kernel; the simulator cannot run two at a time."""
     with _one_at_a_time:
         kernel.body[blocks, threads](*arguments)

@@ -1,6 +1,6 @@
-"""The functions of `numclip._cuda.intrinsics` as Python: an address is one of the host's memory.
+"""The functions of `numclip._cuda.intrinsics` in Python: addresses are those of the host's memory.
 
-A float64 is a float of Python, which does not warn of overflow; bfloat16 is carried as its bits.
+A float64 is a Python float, which does not warn of overflow; bfloat16 is represented by its bits.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ _cells: list[Any] = [None] * LANES  # what the threads of a block exchange; bloc
 
 
 def device(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that runs as a device does: without warnings of floating-point exceptions."""
+    """Return a function that, as on a device, does not warn of floating-point exceptions."""
 
     @wraps(function)
     def quiet(*arguments: Any) -> Any:
@@ -51,12 +51,12 @@ def lane() -> int:
 
 
 def sync_warp() -> None:
-    """Wait for the other threads of the warp: a simulated block is one."""
+    """Wait for the other threads of the warp, which is the block in the simulator."""
     sync_block()
 
 
 def fence() -> None:
-    """Do nothing: the memory of the host is in order."""
+    """Do nothing: Python executes the memory accesses of a thread in order."""
 
 
 def _of_all_lanes(value: Any) -> list[Any]:
@@ -78,13 +78,13 @@ def any_thread(predicate: bool) -> bool:
 
 
 def shift_lanes_down(value: float, distance: int) -> float:
-    """Return the float64 of the lane that is so many lanes further on, where there is one."""
+    """Return the float64 of the lane `distance` lanes higher, if there is one."""
     shifted: float = _of_all_lanes(value)[min(lane() + distance, LANES - 1)]
     return shifted
 
 
 def next_ticket(address: int, last: int) -> int:
-    """Return the number at `address`, and count it up for the next thread that asks, from `last` to 0."""
+    """Return the number at `address`, and increment it atomically, from `last` to 0."""
     counter = _memory(address, 1, _DTYPE[INT64])
     with _atomic:
         ticket = int(counter[0])
@@ -119,9 +119,21 @@ def load(typecode: int) -> Any:
 
 
 def load_apart(typecode: int, count: int) -> Any:
-    """Make load_apart(address): a tuple of so many elements, each LANES elements behind the one before."""
+    """Make load_apart(address): a tuple of `count` elements, each LANES elements after the one before."""
     load_one, stride = load(typecode), LANES * _DTYPE[typecode].itemsize
     return lambda address: tuple(load_one(address + i * stride) for i in range(count))
+
+
+def load_first(typecode: int, most: int) -> Any:
+    """Make load_first(address, count): as `load_apart`, but zeros after the first `count`."""
+    load_one, dtype = load(typecode), _DTYPE[typecode]
+    zeros = (_PLAIN.get(typecode, dtype.type)(0),) * most
+
+    def load_some(address: int, count: int) -> Any:
+        loaded = tuple(load_one(address + i * LANES * dtype.itemsize) for i in range(count))
+        return loaded + zeros[count:]
+
+    return load_some
 
 
 def store(typecode: int) -> Any:
@@ -174,7 +186,7 @@ def _from_bfloat16(bits: Any) -> float:
 
 
 def _to_bfloat16(value: float) -> Any:
-    """Round to nearest even, by way of a float32 whose last bit says whether anything was cut off."""
+    """Round to nearest even, by way of a float32 that is rounded to odd."""
     single = np.float32(value)
     bits = int(single.view(np.uint32))
     if math.isnan(value):

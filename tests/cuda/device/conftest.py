@@ -6,7 +6,7 @@ from place import DEVICE, PTX
 if not DEVICE:
     collect_ignore_glob = ["*"]
 elif not PTX:
-    collect_ignore = ["test_grids.py"]
+    collect_ignore = ["test_grids.py", "test_driver.py"]
 
 
 @pytest.fixture

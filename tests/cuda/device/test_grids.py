@@ -1,11 +1,14 @@
 """Whole grids: blocks in any order, long lists, arrays beyond 2**31, and counts of accesses."""
 
+import math
 import mmap
 import random
+import re
 import sys
 
 import numpy as np
 import ptx_device
+import ptx_grid
 import pytest
 from arrays import DTYPES, assert_result, assert_same_norm, random_array
 from on_device import on_device, to_host
@@ -104,3 +107,43 @@ def test_what_is_not_clipped_is_read_once_and_never_written(options, rng, dtype,
         assert (counts["load"] == reads).all()
         assert (counts["store"] == writes).all()
         assert not others.any()
+
+
+def test_two_calls_of_one_clipper_that_overlap_leave_it_as_it_was(options, rng, monkeypatch):
+    """As a replayed graph and a call on another stream may. What the two give is open; later ones are right.
+
+    Each block is there twice; some of the second call come when the others are done.
+    """
+    host = [rng.standard_normal(size, dtype=np.float32) for size in (4096 * 9 + 5, 4096 * 6, 77)]
+    clipper = numclip.Clipper([*map(on_device, host)], math.inf)
+    wanted = numclip.global_norm(host)
+    monkeypatch.setattr(ptx_grid.Grid, "races", True)
+    for late in range(1, 5):
+        options.run = lambda blocks, late=late: {
+            "order": [*range(blocks)] * 2,
+            "resident": 2 * blocks - late,
+            "schedule": "warps",
+        }
+        clipper()
+        options.run = lambda blocks: {"resident": 1}
+        for _ in range(2):
+            for array in host:
+                array[:] = 2 * array  # what an earlier call has left would be another norm
+            wanted *= 2
+            assert_same_norm(to_host(clipper())[()], wanted)
+
+
+def test_the_array_of_a_chunk_is_found_in_few_loads(options):
+    """However many arrays there are: each load waits for the one before."""
+
+    def loads_of_a_warp(count):
+        found = []
+        options.launched = lambda entry, blocks, accesses: found.append((entry, accesses))
+        numclip.global_norm([on_device(np.ones(3, np.float32)) for _ in range(count)])
+        [(_, accesses)] = found
+        integers = sum(number for name, number in accesses.items() if re.fullmatch(r"load.v1.u?int64", name))
+        return integers / (32 * count)
+
+    few, many = loads_of_a_warp(8), loads_of_a_warp(1024)
+    assert 10 < few < 40
+    assert many <= few + 1

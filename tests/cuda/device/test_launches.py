@@ -12,7 +12,18 @@ import numclip
 from numclip._core.dtypes import FLOAT32, FLOAT64
 from numclip._cuda import machine_code, pack
 from numclip._cuda.decision import use_given
-from numclip._cuda.table import FIRST_CHUNK, FIRST_RUN, HEADER, LARGE, LARGE_COUNT
+from numclip._cuda.table import (
+    COLUMNS,
+    DIRECTORY,
+    DIRECTORY_SHIFT,
+    FIRST_CHUNK,
+    FIRST_RUN,
+    HEADER,
+    LARGE,
+    LARGE_COUNT,
+    REALS,
+    RUN_TICKETS,
+)
 from numclip._cuda.target import driver
 from numclip._cuda.workspace import Workspace
 
@@ -36,14 +47,15 @@ def on_devices(*arrays):
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 def test_a_call_is_two_launches(launches, rng, dtype):
-    """The device itself decides on a second pass."""
+    """Three with 64-bit elements; the device itself decides on a second pass."""
+    sums = ["sum_and_decide"] * (2 if np.dtype(dtype) in (np.float64, np.complex128) else 1)
     for scale in (1.0, 1e-200 if dtype == np.float64 else 1e-3):
         grads = on_devices((random_array(rng, dtype, (40,)) * scale).astype(dtype), np.zeros(0, dtype))
         clipper = numclip.Clipper(grads, scale)
         for limit, given in ((None, None), (np.array(scale), None), (None, 2.0), (None, np.array(2.0))):
             launches.clear()
             clipper(*(on_device(n) if isinstance(n, np.ndarray) else n for n in (limit, given)))
-            assert launches == ["sum_and_decide" if given is None else "use_given_norm", "scale_chunks"]
+            assert launches == [*(sums if given is None else ["use_given_norm"]), "scale_chunks"]
 
 
 def test_what_writes_nothing_is_one_launch(launches):
@@ -77,12 +89,12 @@ def test_whoever_is_last_sums_what_the_others_left(rng, short_chunks, sizes, dty
 
 
 def columns(table):
-    return table.words[HEADER : HEADER + 7 * (table.count + 1)].reshape(7, -1)
+    return table.words[HEADER : HEADER + COLUMNS * (table.count + 1)].reshape(COLUMNS, -1)
 
 
 def test_the_table_of_ten_thousand_arrays_and_of_very_long_ones():
     lengths = [1, 0, 4096, 4097, 2**32 + 5, 2**36] + [10] * 9994
-    table = pack.Table(tuple((16, 16, length, FLOAT32) for length in lengths))
+    table = pack.Table(tuple((16, 16, length, FLOAT32, 1) for length in lengths))
     chunks = [-(-length // 4096) for length in lengths]
     runs = [-(-n // 4096) if n > 1 else 0 for n in chunks]
     assert columns(table)[FIRST_CHUNK].tolist() == [0, *np.cumsum(chunks)]
@@ -90,10 +102,18 @@ def test_the_table_of_ten_thousand_arrays_and_of_very_long_ones():
     assert table.words[LARGE_COUNT] == 2
     assert columns(table)[LARGE, :2].tolist() == [4, 5]
     assert table.chunks == sum(chunks)
-    assert table.size == table.words.size + sum(runs) + sum(chunks)
-    wide = pack.Table(tuple((16, 16, length, FLOAT64) for length in lengths))
-    assert wide.size - wide.words.size == 2 * (sum(runs) + sum(chunks))
-    assert (wide.compensated, table.compensated) == (True, False)
+    assert table.size == table.words.size + 2 * (sum(runs) + sum(chunks)) + len(lengths)
+    shift, place = table.words[DIRECTORY_SHIFT], table.words[DIRECTORY] // 8
+    directory = table.words[place : table.words[RUN_TICKETS] // 8]
+    assert pack.LONGEST_DIRECTORY // 2 <= directory.size <= pack.LONGEST_DIRECTORY + 1
+    first = columns(table)[FIRST_CHUNK]
+    for i, row in enumerate(directory[:-1].tolist()):
+        assert first[row] <= i << shift < first[row + 1]
+    assert directory[-1] == len(lengths) - 1
+    wide = pack.Table(((16, 16, 5, FLOAT64, 1), (16, 16, 6, FLOAT32, 2)))
+    assert (wide.has_float64, table.has_float64) == (True, False)
+    assert (wide.has_complex, table.has_complex) == (True, False)
+    assert columns(wide)[REALS, :2].tolist() == [1, 2]
 
 
 @pytest.fixture
@@ -115,9 +135,9 @@ def test_a_table_is_uploaded_again_when_the_arrays_lie_elsewhere(uploads, rng):
         (grads, 1),
         (grads, 1),
         (others, 2),
-        (grads, 3),
-        (grads[::-1], 4),
-        (grads[::-1], 4),
+        (grads, 2),
+        (grads[::-1], 3),
+        (grads[::-1], 3),
     ):
         norm = numclip.global_norm(arrays)
         assert len(uploads) == count
@@ -130,6 +150,35 @@ def test_strided_arrays_are_looked_at_anew(uploads, rng):
         norm = numclip.global_norm(on_devices(view))
         assert_same_norm(to_host(norm)[()], numclip.global_norm([view.copy()]))
     assert len(uploads) == 3
+
+
+def test_a_warmup_loads_what_calls_need(monkeypatch):
+    loaded, load = [], driver.load
+
+    def record(kernel):
+        loaded.append(kernel)
+        return load(kernel)
+
+    monkeypatch.setattr(driver, "load", record)
+    numclip.warmup(["float16", "complex128"], device="cuda")
+    assert {kernel.body.py_func.__name__ for kernel in loaded} == {
+        *("sum_and_decide", "use_given_norm", "scale_chunks")
+    }
+    launched, launch = [], driver.launch
+
+    def record_launch(kernel, *arguments):
+        launched.append(kernel)
+        launch(kernel, *arguments)
+
+    monkeypatch.setattr(driver, "launch", record_launch)
+    for dtype in (np.float16, np.complex128):
+        grads = on_devices(np.ones(3, dtype))
+        numclip.clip_by_global_norm(grads, 1.0)
+        numclip.clip_by_global_norm(grads, 1.0, 2.0, out=grads)
+    assert set(launched) == set(loaded)
+    loaded.clear()
+    numclip.Clipper(grads, 1.0, ord=1)
+    assert loaded  # before a call, which may be captured in a graph
 
 
 def test_a_numpy_that_numba_cuda_does_not_know_is_named(monkeypatch):

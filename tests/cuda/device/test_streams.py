@@ -1,7 +1,10 @@
 """The order of the work on several streams, and references that are held until it is done."""
 
+import gc
 import sys
-from types import SimpleNamespace
+import weakref
+from types import ModuleType, SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -10,9 +13,10 @@ from fake_libraries import FakeCuPy, FakeJaxArray, FakeTorch
 from on_device import DeviceArray, on_device, to_host
 
 import numclip
-from numclip._cuda import streams
+from numclip._cuda import libraries, streams
+from numclip._cuda.libraries.interface import Interface
 from numclip._cuda.target import driver
-from numclip._cuda.workspace import MOST_UPLOADS, SMALL, Workspace, shared_workspace
+from numclip._cuda.workspace import MOST_TABLES, MOST_UPLOADS, SMALL, Workspace, workspaces
 
 
 @pytest.fixture
@@ -89,11 +93,11 @@ def test_a_stream_that_is_given_allocates_and_waits_for_the_current_one(work, to
 
 
 def test_arrays_are_held_until_a_stream_that_is_given_is_done_with_them(work, torch):
-    shared_workspace(0, 5)._held.clear()
+    held = workspaces(0, 5)._held._values
+    held.clear()
     work.Event.passed = False
     grads = [*map(torch.Tensor, three_and_four())]
     numclip.clip_by_global_norm(grads, 1.0, out=grads, stream=5)
-    held = shared_workspace(0, 5)._held
     assert any(entry is grads[0] for _, values in held for entry in values[0])
     work.Event.passed = True
     numclip.global_norm([torch.Tensor(np.ones(3, np.float32))], stream=5)
@@ -170,7 +174,7 @@ def test_arrays_of_jax(work, rng):
         np.array(3.0, np.float32),
     ]
     grads = [*map(FakeJaxArray, host)]
-    held = shared_workspace(0, streams.LEGACY)._held
+    held = workspaces(0, streams.LEGACY)._held._values
     work.Event.passed = False
     clipped, norm = numclip.clip_by_global_norm(grads, 0.5)
     expected, wanted = numclip.clip_by_global_norm(host, 0.5)
@@ -238,3 +242,37 @@ def test_a_large_workspace_is_given_back():
     for size in sizes:
         workspace.fill(SimpleNamespace(size=size, at=lambda address: np.zeros(8, np.int64)), reader, 0)
     assert reader.sizes == [200, 5 * SMALL, 200, SMALL]
+
+
+def test_a_library_that_is_not_quite_there_counts_as_absent(torch, cupy, monkeypatch):
+    """Its arrays are read by their interface; a class of arrays is not kept alive."""
+    for stand_in in (None, ModuleType("torch"), MagicMock()):
+        monkeypatch.setitem(sys.modules, "torch", stand_in)
+        monkeypatch.setitem(sys.modules, "cupy", stand_in)
+        for name in ("torch", "cupy"):
+            kind = type("Array", (DeviceArray,), {"__module__": name})
+            assert type(libraries.library(kind(np.ones(3)))) is Interface
+    released = weakref.ref(kind)
+    del kind
+    gc.collect()
+    assert released() is None
+
+
+def test_lists_that_take_turns_each_keep_their_table(monkeypatch):
+    """As those of two models do; of many lists, the least recently used gives its place."""
+    uploads, upload = [], Workspace._upload
+    monkeypatch.setattr(Workspace, "_upload", lambda self, words: (uploads.append(1), upload(self, words)))
+    host = [np.full(i + 1, 2.0, np.float32) for i in range(MOST_TABLES + 1)]
+    lists = [[on_device(array)] for array in host]
+    for number, count in ((0, 1), (1, 2), (0, 2), (1, 2), (2, 3), (3, 4), (0, 4), (4, 5), (0, 5), (1, 6)):
+        assert to_host(numclip.global_norm(lists[number]))[()] == np.float32(2.0 * (number + 1) ** 0.5)
+        assert len(uploads) == count
+
+
+def test_buffers_of_arrays_with_gaps_stand_in_one_place():
+    strided = np.ones((100, 60), np.float32)
+    places = workspaces(0, streams.LEGACY)
+    before = len(places._workspaces)
+    for i in range(3):
+        numclip.global_norm([on_device(strided[:, i::3])])
+    assert len(places._workspaces) == before

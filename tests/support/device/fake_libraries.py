@@ -15,6 +15,7 @@ class Library(types.ModuleType):
     def __init__(self, name, current):
         super().__init__(name)
         self.current, self.allocated = current, []
+        setattr(self, self.array_type.__name__, self.array_type)
 
     @contextmanager
     def use(self, handle):
@@ -34,7 +35,7 @@ class FakeTorch(Library):
         f"torch.{name}"
         for name in ("float16", "bfloat16", "float32", "float64", "complex64", "complex128", "int64")
     )
-    strided = "torch.strided"
+    strided, channels_last = "torch.strided", "torch.channels_last"
 
     class Tensor:
         __module__ = "torch"
@@ -53,8 +54,12 @@ class FakeTorch(Library):
 
         is_conj = is_neg
 
-        def is_contiguous(self):
-            return self.array.flags.c_contiguous
+        def dim(self):
+            return self.array.ndim
+
+        def is_contiguous(self, memory_format=None):
+            array = self.array if memory_format is None else self.array.transpose(0, 2, 3, 1)
+            return array.flags.c_contiguous
 
         def data_ptr(self):
             return self.array.ctypes.data if self.address is None else self.address
@@ -64,6 +69,9 @@ class FakeTorch(Library):
 
         def element_size(self):
             return self.array.itemsize
+
+        def unbind(self):
+            return tuple(type(self)(self.array[i : i + 1].reshape(())) for i in range(len(self.array)))
 
         def stride(self):
             return tuple(step // self.array.itemsize for step in self.array.strides)
@@ -104,6 +112,9 @@ class FakeCuPy(Library):
 
         def __getattr__(self, name):
             return getattr(self.array, name)
+
+        def __getitem__(self, i):
+            return type(self)(self.array[i : i + 1].reshape(()))
 
     class Device:
         def __init__(self, number):

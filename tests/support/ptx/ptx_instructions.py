@@ -231,10 +231,16 @@ class Translator:
         target, source = instruction.operands
         to_dtype, of_dtype = dtype_of(to), dtype_of(of)
         narrows = to_dtype.itemsize < of_dtype.itemsize
-        floats = (to_dtype.kind == "f") + (of_dtype.kind == "f")
-        if floats == 1 or modifiers != (["rn"] if floats and narrows else []):
+        floats, value = (to_dtype.kind == "f", of_dtype.kind == "f"), self._read(source, of_dtype)
+        if floats == (True, True) and modifiers == ["rmi"]:
+            value = f"np.floor({value})"
+        elif floats == (False, True):
+            if modifiers not in (["rzi"], ["rmi"]):
+                raise NotImplementedError(instruction.name)
+            value = f"np.{'trunc' if modifiers == ['rzi'] else 'floor'}({value})"
+        elif modifiers != (["rn"] if floats == (True, False) or (floats[0] and narrows) else []):
             raise NotImplementedError(instruction.name)
-        return [self._write(target, f"{self._read(source, of_dtype)}.astype(np.{to_dtype})", to_dtype)]
+        return [self._write(target, f"{value}.astype(np.{to_dtype})", to_dtype)]
 
     def _address(self, place):
         base, offset = re.fullmatch(r"\[(%?\w+)(?:\+(-?\d+))?\]", place).groups()

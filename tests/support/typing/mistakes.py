@@ -34,6 +34,8 @@ numclip.clip_by_global_norm(grads, 1.0, "clip")  # wrong
 numclip.clip_by_global_norm(grads, 1.0, ord="2")  # wrong
 numclip.clip_by_global_norm(grads, 1.0, eps=None)  # wrong
 numclip.clip_by_global_norm(grads, 1.0, nonfinite="ignore")  # wrong
+numclip.clip_by_global_norm(grads, 1.0, strict="yes")  # wrong
+numclip.clip_factor(grads, 1.0, strict=True)  # wrong
 numclip.clip_by_global_norm(grads, lambda norm: "1.0")  # wrong
 numclip.clip_by_global_norm(["weight"], 1.0)  # wrong
 numclip.clip_by_global_norm([("weight", array)], 1.0)  # wrong
@@ -48,6 +50,12 @@ numclip.Clipper(array, 1.0)  # wrong
 numclip.Clipper(grads, 1.0, out=True)  # wrong
 numclip.Clipper(grads, 1.0, max_norm=1.0)  # wrong
 numclip.Clipper(grads, 1.0)("2.0")  # wrong
+numclip.Clipper(grads, 1.0, monitor=print)  # wrong
+numclip.AutoClip(history=0.5)  # wrong
+numclip.ZClip(0.97, 2.5, 25)  # wrong
+numclip.per_example_global_norm_clip(array, 1.0)  # wrong
+numclip.per_example_global_norm_clip(grads, lambda norm: norm)  # wrong
+numclip.per_example_global_norm_clip(grads, 1.0, nonfinite="nan")  # wrong
 numclip.clip_by_norm(array, "1.0")  # wrong
 numclip.clip_by_norm(array, None)  # wrong
 numclip.clip_by_norm(array, 1.0, axes="0")  # wrong
