@@ -19,7 +19,7 @@ ROOMS = {
     "_cpu": ("_arrays", "_core"),
     "_cuda": ("_arrays", "_core"),
     "_backend": ("_arrays", "_core", "_cpu.backend", "_cuda.backend"),
-    "_numba": ("_core", "_cpu.njit.functions", "public"),
+    "_numba": ("_core", "_cpu.njit", "public"),
     "public": ("_arrays", "_core", "public"),
 }
 REPORTS = {"_settings", "_diagnostics", "_selftest"}
