@@ -32,7 +32,7 @@ def clip_along(t: Any, clip_norm: Any, axes: Any, out: Any) -> Any:
     # Fast path: one axis of a small plain array, and one clip_norm. The array is checked in compiled code.
     if type(axes) is int and type(clip_norm) is float and type(t) is np.ndarray and t.size <= SMALL:
         typecode = _TYPECODES.get(t.dtype.type)
-        if typecode is not None and abi.IS_AS_EXPECTED:
+        if typecode is not None and -t.ndim <= axes < t.ndim and abi.IS_AS_EXPECTED:
             limit, sources = checks.clip_norm(clip_norm), [t]
             targets, mode = (results_like(sources), NEW_TARGETS) if out is None else ([out], GIVEN_TARGETS)
             clip_axis = slices.clip_axis(typecode)
