@@ -41,7 +41,7 @@ test-versions: $(VENV)/.test  ## test the wheel at the oldest and the newest Pyt
 	$(BIN)/python .ci/check-versions
 
 test-peers: .venv-peers/.ready  ## compare with TensorFlow, torch and optax, in an environment of their own
-	.venv-peers/bin/python -m pytest tests/peers tests/cpu/test_foreign.py
+	.venv-peers/bin/python -m pytest tests/peers tests/cpu/test_foreign.py tests/project/test_documentation.py
 
 gpu:  ## on a machine with a CUDA GPU: check and measure, by a Python with numba-cuda and PyTorch; STEPS="bench"
 	PYTHON=$(PYTHON) benchmarks/cuda.sh $(or $(OUT),benchmarks/results/cuda) $(STEPS)
