@@ -175,11 +175,12 @@ def clip_by_global_norm(
     >>> grads[2]
     array([[0.8]], dtype=float32)
     """
-    answer: tuple[list[Any], Any] | None = shortcuts.clip(
-        t_list, clip_norm, use_norm, out, ord, eps, loss_scale, nonfinite, stream
-    )
-    if answer is not None:
-        return answer
+    if strict is False:
+        answer: tuple[list[Any], Any] | None = shortcuts.clip(
+            t_list, clip_norm, use_norm, out, ord, eps, loss_scale, nonfinite, stream
+        )
+        if answer is not None:
+            return answer
     output = NEW if out is None else out
     try:
         default = ord == 2 and eps == 0.0 and loss_scale == 1.0 and nonfinite == "nan" and strict is False

@@ -104,6 +104,7 @@ class CPU:
                 kernels.scale(typecode, parallel=parallel)
         for compensated in {FLOAT64 in typecodes, typecodes == {FLOAT64}}:
             kernels.norm_of_sums(compensated)
+        fastcall.compile_ahead()
         kernels.pack_list()
         kernels.decide()
 

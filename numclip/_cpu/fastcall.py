@@ -271,6 +271,12 @@ def enable(typecode: int) -> None:
     plain_list.TABLE[KERNELS + typecode] = kernel
 
 
+def compile_ahead() -> None:
+    """Compile what `rows` needs beside the kernel of a typecode."""
+    if abi.IS_AS_EXPECTED:
+        _rows()
+
+
 def rows(packed: NDArray[np.int64], typecode: int, kept: int) -> Callable[[float, float, float], Any]:
     """Return what clips a packed list of one typecode: f(eps, loss_scale, clip_norm) -> (norm, factor)."""
     scalar, dtype = abi.scalar_addresses(typecode)
