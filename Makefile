@@ -25,13 +25,13 @@ demo-temporal-order: $(VENV)/.demo  ## train ten networks with clipping and ten 
 # As many processes as cores: pytest-xdist hands each the next test when it has done one.
 PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=loadgroup
 
-test: $(VENV)/.test  ## run the tests, of those on CUDA devices one case each: 3 minutes
+test: $(VENV)/.test  ## run the tests, of those on CUDA devices one case each: under 10 minutes
 	$(PYTEST) -m "not ci and not long"
 
 test-quick: $(VENV)/.test  ## run the tests that take less than a second each, none on CUDA devices: 30 seconds
 	$(PYTEST) -m "not slow and not ci and not long"
 
-test-ci: $(VENV)/.test  ## run all tests but the long ones, as CI does on two Pythons: 6 minutes
+test-ci: $(VENV)/.test  ## run all tests but the long ones, as CI does on two Pythons: 10 minutes
 	$(PYTEST) -m "not long"
 
 test-long: $(VENV)/.test  ## run the long tests: a million calls, hundreds of forks, fuzzing, all versions
