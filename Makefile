@@ -28,7 +28,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses=logical --maxprocesses=8 --dist=
 test: $(VENV)/.test  ## run the tests, of those on CUDA devices one case each: under 10 minutes
 	$(PYTEST) -m "not ci and not long"
 
-test-quick: $(VENV)/.test  ## run the tests that take less than a second each, none on CUDA devices: some 2 minutes
+test-quick: $(VENV)/.test  ## run the tests that take less than a second each, none on CUDA devices: more than a minute
 	$(PYTEST) -m "not slow and not ci and not long"
 
 test-ci: $(VENV)/.test  ## run all tests but the long ones, as CI does on two Pythons: 10 minutes
